@@ -1,0 +1,1 @@
+"""What people see: the command `ca`, the dashboard, and the client of the daemon's socket."""

@@ -1,0 +1,74 @@
+"""From an argument list to an exit code: every way a run can end ends here.
+
+That is: a result, an error of ours, a defect, a closed pipe, Ctrl-C. Help and the parser's refusals come from `root`.
+"""
+
+import importlib
+import os
+import sys
+from collections.abc import Callable, Sequence
+
+from cleveragents_tui import output
+from cleveragents_tui.cli.session import Session
+from cleveragents_tui.output import Result
+from store import errors
+
+BARE: dict[tuple[str, ...], tuple[str, str, str]] = {
+    (): ("status", "cleveragents_tui.cli.overview", "status"),
+    ("status",): ("status", "cleveragents_tui.cli.overview", "status"),
+    ("plan", "list"): ("plan list", "cleveragents_tui.cli.plan_list", "plans"),
+}
+"""What people and their prompts run all day. Without options there is nothing to parse, and the parser takes a fifth of
+the time: these verbs are called as they are. With options they go the way of all others."""
+
+
+def run(arguments: Sequence[str]) -> int:
+    """Carry out one command line; returns the exit code. All output is flushed."""
+    output.prepare_streams()
+    session = Session(os.environ)
+    try:
+        code = _guarded(session, list(arguments))
+        sys.stdout.flush()
+        sys.stderr.flush()
+    except BrokenPipeError:
+        return 0  # the reader has seen enough
+    except OSError as error:
+        failure = errors.from_os_error(error, "cannot write the output")
+        os.write(2, f"{failure.message}\n".encode())  # stdout takes nothing any more, not even an envelope
+        code = failure.exit_code
+    return code
+
+
+def _guarded(session: Session, arguments: Sequence[str]) -> int:
+    try:
+        return _dispatch(session, arguments)
+    except errors.CleverAgentsError as error:
+        return session.fail(error)
+    except KeyboardInterrupt:
+        return session.interrupted()
+    except BrokenPipeError:
+        raise
+    except Exception as error:  # noqa: BLE001  the last resort: a person gets a sentence, a program its envelope
+        return session.fail(_defect(error))
+
+
+def _dispatch(session: Session, arguments: Sequence[str]) -> int:
+    bare = BARE.get(tuple(arguments))
+    if bare is None:
+        from cleveragents_tui.cli import root  # noqa: PLC0415  click is imported there
+
+        return root.dispatch(session, arguments)
+    session.command, module, name = bare
+    session.settle_format()
+    verb: Callable[[Session], Result[object]] = getattr(importlib.import_module(module), name)
+    return session.finish(verb(session))
+
+
+def _defect(error: Exception) -> errors.CleverAgentsError:
+    if os.environ.get("CLEVERAGENTS_DEBUG") == "1":
+        import traceback  # noqa: PLC0415  only a defect needs it
+
+        traceback.print_exception(error)
+    return errors.InternalError(
+        f"this is a defect of `ca`: {type(error).__name__}: {error}", suggestions=["CLEVERAGENTS_DEBUG=1 shows where"]
+    )

@@ -1,0 +1,167 @@
+"""`ca job`: phases of plans, as the daemon works on them."""
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import click
+import msgspec
+
+from cleveragents_tui import wording
+from cleveragents_tui.cli import logs
+from cleveragents_tui.cli.commands import Noun
+from cleveragents_tui.cli.session import Session
+from cleveragents_tui.cli.several import each
+from cleveragents_tui.cli.tables import Cell, Column, pairs, table
+from cleveragents_tui.cli.watch import TIMED_OUT
+from cleveragents_tui.output import ErrorBody, Look, Result
+from cleveragents_tui.wording import Tone
+from daemon import protocol, views
+from store import errors
+
+command = Noun("job", help="Jobs: one phase of one plan each, queued for a worker.")
+
+EXIT_CODES = {"failed": 1, "cancelled": 6}
+
+
+@command.verb("list", examples=["ca job list", "ca job list --status running", "ca job list --plan fix-types"])
+@click.option(
+    "--status",
+    type=click.Choice(["queued", "running", "succeeded", "failed", "cancelled"]),
+    help="Only jobs with this status.",
+)
+@click.option("--plan", help="Only jobs of this plan.")
+@click.option("--limit", type=click.IntRange(min=1), default=50, show_default=True, help="At most so many, the newest.")
+@click.option("--all", "everything", is_flag=True, help="All of them, however many.")
+def list_(
+    session: Session, status: str | None, plan: str | None, *, limit: int, everything: bool
+) -> Result[views.JobsView]:
+    """The newest jobs."""
+    return Result(session.call(protocol.JobList(status=status, plan=plan, limit=-1 if everything else limit)), _list)
+
+
+@command.verb(examples=["ca job show 8QK2M3XZ"])
+@click.argument("job")
+def show(session: Session, job: str) -> Result[views.JobView]:
+    """One job."""
+    return Result(session.call(protocol.JobShow(job=job)), _show)
+
+
+class LogFile(msgspec.Struct, frozen=True):
+    name: str
+    path: str
+    text: str
+
+
+class JobLogsView(msgspec.Struct, frozen=True):
+    job_id: str
+    logs: list[LogFile]
+
+
+@command.verb("logs", examples=["ca job logs 8QK2M3XZ"])
+@click.argument("job")
+def logs_(session: Session, job: str) -> Result[JobLogsView]:
+    """Everything that the commands of a job printed, every attempt, byte for byte."""
+    found = session.call(protocol.JobShow(job=job))
+    directory = session.paths.jobs / found.job_id
+    files = (
+        sorted(directory.glob("*.log"), key=lambda path: (path.stat().st_mtime_ns, path.name))
+        if directory.is_dir()
+        else []
+    )
+    contents = [(path, logs.content(str(path)) or b"") for path in files]
+    if session.out.structured:
+        shown = [LogFile(path.stem, str(path), content.decode(errors="backslashreplace")) for path, content in contents]
+        return Result(JobLogsView(found.job_id, shown))
+    for path, content in contents:
+        if len(contents) > 1:
+            session.out.say([f"==> {path.stem} <=="])
+        session.out.raw(content)
+    if not contents:
+        session.say("this job printed nothing")
+    return Result(JobLogsView(found.job_id, []))
+
+
+@command.verb(examples=["ca job wait 8QK2M3XZ --timeout 60"])
+@click.argument("jobs", metavar="JOB...", nargs=-1, required=True)
+@click.option("--timeout", type=click.FloatRange(min=0), metavar="S", help="Give up after so many seconds (exit 124).")
+def wait(session: Session, jobs: Sequence[str], timeout: float | None) -> Result[Any]:
+    """Wait until a job is over; the exit code tells how it ended."""
+    return each(session, jobs, lambda job: _wait(session, job, timeout), noun="job")
+
+
+def _wait(session: Session, job: str, timeout: float | None) -> Result[Any]:
+    try:
+        found = session.call(protocol.JobWait(job=job, timeout=timeout), timeout=None)
+    except errors.TimedOutError as error:
+        return Result(None, None, exit_code=TIMED_OUT, error=ErrorBody.of(error))
+    code = EXIT_CODES.get(found.status, 0)
+    if code == 0:
+        return Result(found, _show)
+    detail = {"job_id": found.job_id, "plan_id": found.plan_id, "phase": found.phase, "status": found.status}
+    message = found.error_message or f"job {wording.short_id(found.job_id)} {found.status}"
+    ended = "cancelled" if found.status == "cancelled" else "internal"
+    body = ErrorBody(found.error_code or ended, message, detail, [f"ca job logs {wording.short_id(found.job_id)}"])
+    return Result(found, None, exit_code=code, error=body)
+
+
+@command.verb(examples=["ca job cancel 8QK2M3XZ --yes"])
+@click.argument("job")
+@click.option("--reason", default="", help="Recorded with the plan.")
+@click.option("--yes", is_flag=True, help="Do not ask.")
+def cancel(session: Session, job: str, reason: str, *, yes: bool) -> Result[views.JobView]:
+    """Cancel the plan's phase that a job carries out."""
+    if session.must_be_told(yes=yes):
+        found = session.call(protocol.JobShow(job=job))
+        session.confirm(*_show(found, session.out.talk_look), "Cancel this job, and with it its plan?")
+    return Result(session.call(protocol.JobCancel(job=job, reason=reason), timeout=None), _show)
+
+
+_COLUMNS = (
+    Column(), Column("JOB"), Column("PLAN"), Column("PHASE"), Column("STATUS"), Column("ATTEMPT", right=True, drop=2),
+    Column("WORKER", drop=3), Column("TOOK", right=True, drop=1), Column("AGE", right=True, drop=4),
+    Column("ERROR", minimum=12, drop=5),
+)  # fmt: skip
+
+
+def _list(jobs: views.JobsView, look: Look) -> Iterable[str]:
+    if not jobs.jobs:
+        yield look.dim("No jobs.  A plan makes one for each phase: ca plan use ACTION PROJECT")
+        return
+    yield from table(look, _COLUMNS, [_row(job, look.now) for job in jobs.jobs])
+    if jobs.total > len(jobs.jobs):
+        yield look.dim(f"{len(jobs.jobs)} of {jobs.total}.  All: ca job list --all")
+
+
+def _row(job: views.JobView, now: float) -> list[Cell | str]:
+    mood = wording.job_mood(job.status)
+    took = wording.between(job.started_at, job.finished_at, now)
+    return [
+        Cell(mood.sign, mood.tone),
+        Cell(wording.short_id(job.job_id), bold=True),
+        wording.short_id(job.plan_id),
+        job.phase,
+        Cell(job.status, mood.tone),
+        str(job.attempt),
+        job.worker_id or "",
+        wording.duration(took) if took is not None else "",
+        Cell(wording.age(job.created_at, now), Tone.WAITING),
+        wording.plain(job.error_message or "").replace("\n", " "),
+    ]
+
+
+def _show(job: views.JobView, look: Look) -> Iterable[str]:
+    mood = wording.job_mood(job.status)
+    took = wording.between(job.started_at, job.finished_at, look.now)
+    yield f"{look.mood(mood)} job {look.bold(wording.short_id(job.job_id))}  {look.paint(job.status, mood.tone)}"
+    facts: list[tuple[str, str | Cell]] = [
+        ("id", job.job_id),
+        ("plan", job.plan_id),
+        ("phase", job.phase),
+        ("attempt", str(job.attempt)),
+        ("worker", job.worker_id or ""),
+        ("created", wording.local_time(job.created_at)),
+        ("took", wording.duration(took) if took is not None else ""),
+        ("cancel", f"asked for at {wording.local_time(job.cancel_requested_at)}" if job.cancel_requested_at else ""),
+        ("error", Cell(wording.plain(job.error_message or job.error_code or ""), Tone.FAILED)),
+    ]
+    yield from pairs(look, facts)

@@ -1,0 +1,28 @@
+"""`ca plan`: one use of an action, from the first idea to the applied change."""
+
+from cleveragents_tui.cli.commands import LazyNoun
+
+_MOVES, _READING, _WAITING = (f"cleveragents_tui.cli.plan_{part}" for part in ("moves", "reading", "waiting"))
+
+command = LazyNoun(
+    "plan",
+    help="Plans: an action used on projects, decided, executed in a sandbox, reviewed, applied.",
+    examples=["ca plan use modernise web --follow", "ca plan diff modernise-1 --stat", "ca plan apply modernise-1"],
+    verbs={
+        "use": f"{_MOVES}:use",
+        "execute": f"{_MOVES}:execute",
+        "apply": f"{_MOVES}:apply",
+        "cancel": f"{_MOVES}:cancel",
+        "revert": f"{_MOVES}:revert",
+        "undo": f"{_MOVES}:undo",
+        "list": f"{_READING}:list_",
+        "show": f"{_READING}:show",
+        "status": f"{_READING}:status",
+        "tree": f"{_READING}:tree",
+        "diff": f"{_READING}:diff",
+        "errors": f"{_READING}:errors_",
+        "logs": f"{_READING}:logs_",
+        "follow": f"{_WAITING}:follow",
+        "wait": f"{_WAITING}:wait",
+    },
+)

@@ -1,0 +1,68 @@
+"""`ca plan list`: a line a plan."""
+
+from collections.abc import Iterable
+from functools import partial
+
+from cleveragents_tui import wording
+from cleveragents_tui.cli.overview import welcome
+from cleveragents_tui.cli.session import Session
+from cleveragents_tui.cli.tables import Cell, Column, table
+from cleveragents_tui.output import Look, Result
+from cleveragents_tui.wording import Tone
+from daemon import protocol, views
+
+LIMIT = 50
+
+
+def plans(
+    session: Session, *, phase: str | None = None, state: str | None = None, project: str | None = None,
+    action: str | None = None, children: bool = False, limit: int = LIMIT, everything: bool = False,
+) -> Result[views.PlansView]:  # fmt: skip
+    """The newest plans that fit."""
+    found = session.call(
+        protocol.PlanList(
+            phase=phase,
+            state=state,
+            project=None if project is None else _name(project, "project"),
+            action=None if action is None else _name(action, "action"),
+            children=children,
+            limit=-1 if everything else limit,
+        )
+    )
+    filtered = any(value is not None for value in (phase, state, project, action))
+    return Result(found, partial(render, filtered=filtered))
+
+
+def _name(text: str, what: str) -> str:
+    from store import names  # noqa: PLC0415  only a filter needs it
+
+    return names.parse_name(text, what=what)
+
+
+_LIST = (
+    Column(), Column("PLAN", minimum=10), Column("STATE"), Column("", minimum=12, drop=1),
+    Column("ACTION", minimum=10, drop=3), Column("ON", minimum=8, drop=2), Column("AGE", right=True, drop=4),
+)  # fmt: skip
+
+
+def render(plans: views.PlansView, look: Look, *, filtered: bool) -> Iterable[str]:
+    """A line a plan, the newest first."""
+    if not plans.plans:
+        yield from [look.dim("No plan fits.  All: ca plan list --all")] if filtered else welcome(look)
+        return
+    yield from table(look, _LIST, [_row(plan, look.now) for plan in plans.plans])
+    if plans.total > len(plans.plans):
+        yield look.dim(f"{len(plans.plans)} of {plans.total}.  All: ca plan list --all")
+
+
+def _row(plan: views.PlanView, now: float) -> list[Cell | str]:
+    mood = wording.plan_mood(plan)
+    return [
+        Cell(mood.sign, mood.tone),
+        Cell(("  " * plan.depth) + plan.name, bold=True),
+        Cell(wording.position(plan), mood.tone),
+        wording.plain(wording.plan_note(plan, now)),
+        wording.short_name(plan.action),
+        wording.projects(plan),
+        Cell(wording.age(plan.updated_at, now), Tone.WAITING),
+    ]

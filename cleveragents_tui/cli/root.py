@@ -1,0 +1,153 @@
+"""`ca` as click sees it: the nouns, and the parser's refusals as errors of ours."""
+
+# ruff: noqa: ARG002  click decides what its methods are given
+
+import importlib
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import click
+
+from cleveragents_tui import output
+from cleveragents_tui.cli.commands import HELP_NAMES, HELP_WIDTH, format_option
+from cleveragents_tui.cli.session import Session
+from store.version import VERSION
+
+
+class Entry(NamedTuple):
+    """A command of the first level: where it lives and what it is for."""
+
+    module: str
+    help: str
+
+
+COMMANDS = {
+    "status": Entry("cleveragents_tui.cli.status", "What needs you, what runs, what waits."),
+    "plan": Entry("cleveragents_tui.cli.plan", "Use actions, watch plans, review and apply their changes."),
+    "action": Entry("cleveragents_tui.cli.action", "Reusable descriptions of work."),
+    "project": Entry("cleveragents_tui.cli.project", "Directories that plans work on."),
+    "job": Entry("cleveragents_tui.cli.job", "Phases of plans, as the daemon works on them."),
+    "events": Entry("cleveragents_tui.cli.events", "What happened, in order."),
+    "config": Entry("cleveragents_tui.cli.config", "Settings, and where each one comes from."),
+    "daemon": Entry("cleveragents_tui.cli.daemon", "The process in the background."),
+    "diagnostics": Entry("cleveragents_tui.cli.diagnostics", "Check everything that can be checked."),
+    "demo": Entry("cleveragents_tui.cli.demo", "The whole product on a sample repository."),
+}
+"""Each module has its click command as `command`, and is imported when it is used."""
+
+SYNONYMS = {
+    "plans": "plan",
+    "actions": "action",
+    "projects": "project",
+    "jobs": "job",
+    "event": "events",
+    "doctor": "diagnostics",
+}
+"""What people type for a noun; offered, not accepted."""
+
+
+class Root(click.Group):
+    """`ca` itself."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """Every noun, in the order of the table."""
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """The command of that name, imported now."""
+        entry = COMMANDS.get(cmd_name)
+        if entry is None:
+            return None
+        try:
+            module: Any = importlib.import_module(entry.module)
+        except ModuleNotFoundError as error:
+            if error.name != entry.module:
+                raise
+            return None
+        return module.command
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """As click does, with our nouns to choose a suggestion from."""
+        name = args[0]
+        if self.get_command(ctx, name) is None and not name.startswith("-"):
+            raise click.exceptions.NoSuchCommand(name, possibilities=COMMANDS, ctx=ctx)
+        return super().resolve_command(ctx, args)
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """The nouns from the table: help imports none of them."""
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, entry.help) for name, entry in COMMANDS.items()])
+
+    def format_epilog(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        with formatter.section("Examples"):
+            for line in ("ca project add", "ca plan use local/modernise web --follow", "ca plan diff modernise-1"):
+                formatter.write(f"  {line}\n")
+
+
+def _print_version(context: click.Context, _parameter: click.Parameter, value: bool) -> None:  # noqa: FBT001  click calls it so
+    if value:
+        click.echo(f"ca {VERSION}")
+        context.exit()
+
+
+def make_root() -> Root:
+    """The command `ca`."""
+    version = click.Option(
+        ["--version"],
+        is_flag=True,
+        expose_value=False,
+        is_eager=True,
+        callback=_print_version,
+        help="Print the version and exit.",
+    )
+    return Root(
+        "ca",
+        params=[format_option(), version],
+        help="Let commands and coding agents change your code: in a sandbox, reviewed, undoable.",
+        context_settings={**HELP_NAMES, "max_content_width": HELP_WIDTH},
+        invoke_without_command=True,
+    )
+
+
+def dispatch(session: Session, arguments: Sequence[str]) -> int:
+    """Parse a command line and carry it out; returns the exit code.
+
+    Raises:
+        CleverAgentsError: what the verb raised, or `usage` for what the parser refused.
+    """
+    try:
+        return _dispatch(session, list(arguments))
+    except click.exceptions.Exit as leave:
+        return leave.exit_code
+    except click.Abort as error:
+        raise KeyboardInterrupt from error
+    except click.ClickException as error:
+        from cleveragents_tui.cli.usage import explain  # noqa: PLC0415  only a refusal needs it
+
+        session.ask_for_format(wanted_format(arguments))
+        raise explain(error, session, COMMANDS) from error
+
+
+def _dispatch(session: Session, arguments: list[str]) -> int:
+    with make_root().make_context("ca", arguments, obj=session) as context:
+        code = context.command.invoke(context)
+        if context.invoked_subcommand is None:
+            return _dispatch(session, [*arguments, "status"])
+        return int(code or 0)
+
+
+def wanted_format(arguments: Sequence[str]) -> str | None:
+    """The format that an argument list asks for, as far as it can be told without parsing it."""
+    found: str | None = None
+    for index, argument in enumerate(arguments):
+        if argument == "--":
+            break
+        if argument in {"-f", "--format"}:
+            found = arguments[index + 1] if index + 1 < len(arguments) else found
+        elif argument.startswith("--format="):
+            found = argument.partition("=")[2]
+        elif argument.startswith("-f") and not argument.startswith("--"):
+            found = argument[2:].removeprefix("=")
+    return found if found in output.FORMATS else None

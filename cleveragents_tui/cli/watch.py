@@ -1,0 +1,178 @@
+"""Staying with a plan until nothing more happens to it by itself, and what that means for the exit code."""
+
+import contextlib
+import time
+from collections.abc import Iterable
+from functools import partial
+from typing import cast
+
+from cleveragents_tui import client, wording
+from cleveragents_tui.cli.progress import Spectator
+from cleveragents_tui.cli.session import Session
+from cleveragents_tui.cli.tables import Column, table
+from cleveragents_tui.output import ErrorBody, Look, Renderer, Result
+from cleveragents_tui.wording import Tone
+from daemon import protocol, views
+from store import errors
+
+LOOK_SECONDS = 0.1
+"""A plan whose events come in a flood is looked at no more often than this."""
+RECONNECT_SECONDS = 10.0
+"""How long a command that waits goes on looking for a daemon that went away, in case it is being restarted."""
+CRASH_SECONDS = 0.5
+"""How long a daemon that ends in order may need between its last connection and the removal of its PID file."""
+TIMED_OUT = 124
+
+EXIT_CODES = {"errored": 1, "constrained": 4, "cancelled": 6}
+"""How a wait ends when the plan did not end well; every other state is 0."""
+
+
+def watch(session: Session, plan_id: str, spectator: Spectator, timeout: float | None = None) -> views.PlanView:
+    """Show a plan to a spectator until nothing more happens to it by itself.
+
+    Raises:
+        TimedOutError: it takes longer than `timeout` seconds.
+        ConnectionLostError: the daemon went away and did not come back.
+    """
+    deadline = None if timeout is None else time.monotonic() + timeout
+    connection = client.connect_or_start(session.paths.socket, session.environ, session.say)
+    try:
+        while True:
+            try:
+                return _watch(connection, plan_id, spectator, deadline)
+            except client.ConnectionLostError as error:
+                connection.close()
+                connection = reconnect(session, error, f"ca plan wait {plan_id}")
+    except KeyboardInterrupt:
+        spectator.end()
+        session.out.talk(
+            "", f"Stopped watching; the plan goes on. Stop it with: ca plan cancel {_name(session, plan_id)}"
+        )
+        raise
+    finally:
+        connection.close()
+
+
+def _watch(connection: client.Client, plan_id: str, spectator: Spectator, deadline: float | None) -> views.PlanView:
+    connection.subscribe(plan=plan_id)
+    left = None if deadline is None else max(0.0, deadline - time.monotonic())
+    waiting = connection.ask(protocol.PlanWait(plan=plan_id, timeout=left))
+    spectator.show(connection.call(protocol.PlanShow(plan=plan_id)))
+    looked_at, stale = time.monotonic(), False
+    while not waiting.ready:
+        connection.receive(LOOK_SECONDS if stale else spectator.interval)
+        stale = bool(connection.events()) or stale
+        if stale and time.monotonic() - looked_at >= LOOK_SECONDS and not waiting.ready:
+            spectator.show(connection.call(protocol.PlanShow(plan=plan_id)))
+            looked_at, stale = time.monotonic(), False
+        spectator.tick()
+    plan = waiting.result()
+    spectator.show(plan)
+    spectator.end()
+    return plan
+
+
+def reconnect(session: Session, error: client.ConnectionLostError, again: str) -> client.Client:
+    """A new connection: to the daemon that comes back by itself, or, after a crash, to one that we start.
+
+    A daemon that was told to stop takes its PID file with it, and a waiting command does not start what somebody stopped.
+    """
+    lost_at = time.monotonic()
+    while (waited := time.monotonic() - lost_at) < RECONNECT_SECONDS:
+        with contextlib.suppress(client.ConnectionLostError):
+            try:
+                return client.connect(session.paths.socket)
+            except client.NoDaemonError:
+                if waited > CRASH_SECONDS and session.paths.pid_file.exists():
+                    return client.connect_or_start(session.paths.socket, session.environ, session.say)
+        time.sleep(0.05)
+    raise client.ConnectionLostError(
+        "the daemon went away while this command waited; running steps go on, and the next daemon adopts them",
+        suggestions=["ca daemon start", again],
+    ) from error
+
+
+def _name(session: Session, plan_id: str) -> str:
+    try:
+        return session.call(protocol.PlanShow(plan=plan_id)).name
+    except errors.CleverAgentsError:
+        return plan_id
+
+
+def outcome(session: Session, plan: views.PlanView, render: Renderer[views.PlanView]) -> Result[views.PlanView]:
+    """What a command that waited for a plan says, and with which exit code."""
+    code = EXIT_CODES.get(plan.state, 0)
+    if code == 0:
+        return Result(plan, render)
+    why = session.call(protocol.PlanErrors(plan=plan.plan_id))
+    return Result(plan, partial(_ended_badly, why=why), exit_code=code, error=error_of(plan))
+
+
+def timed_out(error: errors.TimedOutError, plan: str) -> Result[None]:
+    """What a wait that reached its own deadline says."""
+    body = ErrorBody(error.code, error.message, error.detail, error.suggestions or [f"ca plan wait {plan}"])
+    return Result(None, None, exit_code=TIMED_OUT, error=body)
+
+
+def error_of(plan: views.PlanView) -> ErrorBody:
+    """Why a plan ended as it did, for the envelope."""
+    error = plan.error or views.ErrorView(plan.state, f"the plan is {wording.position(plan)}", None, {})
+    where = {"plan_id": plan.plan_id, "plan": plan.name, "phase": plan.phase, "state": plan.state, "step": error.step}
+    return ErrorBody(error.code, error.message, {**where, **error.detail}, plan.next)
+
+
+def _ended_badly(plan: views.PlanView, look: Look, *, why: views.PlanErrorsView) -> Iterable[str]:
+    sign = ("⊘", Tone.WAITING) if plan.state == "cancelled" else ("✘", Tone.FAILED)
+    yield f"{look.paint(sign[0], sign[1], bold=True)} {look.bold(plan.name)}: {_headline(plan)}"
+    yield from failure_lines(plan, why, look)
+
+
+def _headline(plan: views.PlanView) -> str:
+    if plan.state == "cancelled":
+        reason = plan.error.message if plan.error is not None else ""
+        return wording.plain(f"cancelled{f': {reason}' if reason else ''}")
+    if plan.error is None:
+        return wording.position(plan)
+    return wording.plain(wording.error_note(plan.error))
+
+
+def failure_lines(plan: views.PlanView, why: views.PlanErrorsView, look: Look) -> Iterable[str]:
+    """Below the headline: the rest of the message, the files in conflict, the last lines of the log, and how to go on."""
+    if plan.error is not None:
+        for line in plan.error.message.strip().split("\n")[1:]:
+            yield f"    {wording.plain(line)}"
+        files: list[object] = plan.error.detail.get("files") or []
+        for file in files:
+            yield f"    {look.paint('✘', Tone.FAILED)} {wording.plain(_file_name(file))}"
+    for step in why.steps:
+        if plan.error is None or step.id != plan.error.step:
+            yield f"  {look.dim(f'step {step.id}, attempt {step.attempt}')}"
+        yield from (f"    {wording.cut(wording.plain(line), look.width - 4)}" for line in step.tail)
+    yield from table(
+        look, (Column(), Column(), Column(minimum=10, drop=1)), _ways_on(plan, why, look), heading=False, indent=2
+    )
+
+
+def _file_name(file: object) -> str:
+    return str(cast("dict[str, object]", file).get("path", "")) if isinstance(file, dict) else str(file)
+
+
+def _ways_on(plan: views.PlanView, why: views.PlanErrorsView, look: Look) -> list[list[str]]:
+    rows = [["full log", f"ca plan logs {plan.name} --step {step.id}", ""] for step in why.steps if step.log]
+    kept = wording.finished_steps(plan.steps)
+    for command in why.next:
+        verb = command.split(" ")[2] if command.startswith("ca plan ") else ""
+        label, note = _WORDS.get(verb, ("", ""))
+        if label:
+            if verb == "execute" and plan.phase == "execute" and kept:
+                note = f"(keeps {wording.count(kept, 'finished step')})"
+            rows.append([label, command, look.dim(note) if note else ""])
+    return rows
+
+
+_WORDS = {
+    "execute": ("go on", ""),
+    "apply": ("try again", "(once the cause is gone)"),
+    "revert": ("start over", ""),
+    "cancel": ("give up", ""),
+}

@@ -1,0 +1,1 @@
+"""What runs: the one per-user process that decides, in one place, what happens next."""

@@ -1,0 +1,46 @@
+"""A request on its way through the daemon: who handles it, with what, and what is said beside the answer."""
+
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import msgspec
+
+from daemon import protocol
+from daemon.phases.context import Services
+from daemon.workers import Workers
+from store.paths import Paths
+
+
+class Daemon(msgspec.Struct):
+    """The running daemon, as its handlers see it."""
+
+    services: Services
+    workers: Workers
+    version: str
+    started_at: int
+    stop: Callable[[float, bool], None]
+    draining: bool = False
+
+    @property
+    def paths(self) -> Paths:
+        return self.services.paths
+
+
+class Call(msgspec.Struct):
+    """One request: the daemon, and the sentences that go with the reply."""
+
+    daemon: Daemon
+    messages: list[str]
+
+    @property
+    def services(self) -> Services:
+        return self.daemon.services
+
+    def say(self, message: str | None) -> None:
+        """Tell the user something beside the data."""
+        if message is not None:
+            self.messages.append(message)
+
+
+Handler = Callable[[Call, Any], Awaitable[Any]]
+Table = dict[type[protocol.Request[Any]], Handler]

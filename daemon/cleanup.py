@@ -1,0 +1,39 @@
+"""When a plan's sandboxes go, as `sandbox.cleanup` says; what they hold is under the plan's refs first."""
+
+import asyncio
+import logging
+from pathlib import Path
+
+from daemon import sandboxes
+from daemon.phases.context import Services, project_of
+from store import errors, plans
+from store.records import Plan
+from store.states import State
+
+log = logging.getLogger(__name__)
+
+
+async def after(services: Services, plan_id: str) -> None:
+    """Remove the sandboxes of a plan that is over, if they are to be removed; a failure is recorded, nothing is lost."""
+    plan = plans.get(services.db.read, plan_id)
+    if plan is None or not plan.terminal:
+        return
+    for project in plans.projects(services.db.read, plan_id):
+        wanted = str(services.config.value("sandbox.cleanup", project=project.project))
+        if project.sandbox_status != "ready" or project.sandbox_path is None or not _goes(plan, wanted):
+            continue
+        try:
+            path = Path(project.sandbox_path)
+            await asyncio.to_thread(sandboxes.remove, project_of(services.paths, project), plan_id, path)
+        except errors.CleverAgentsError as error:
+            log.warning("the sandbox %s could not be removed: %s", project.sandbox_path, error.message)
+            text = error.message
+            await services.db.write(lambda tx, text=text: tx.event("sandbox.kept", plan_id=plan_id, reason=text))
+        else:
+            await services.db.write(
+                lambda tx, project=project: plans.update_project(tx, project, sandbox_status="removed")
+            )
+
+
+def _goes(plan: Plan, wanted: str) -> bool:
+    return wanted == "on_terminal" or (wanted == "on_apply" and plan.state is State.APPLIED)

@@ -1,0 +1,91 @@
+"""Actions: reusable descriptions of work."""
+
+import hashlib
+
+from daemon import actions, lookup, protocol, show, views
+from daemon.calls import Call, Table
+from store import definitions, errors, plans
+from store.database import Transaction
+from store.records import Action
+
+
+async def create(call: Call, request: protocol.ActionCreate) -> views.ActionView:
+    definition = actions.parse(request.content, source=request.source)
+
+    def store(tx: Transaction) -> Action:
+        existing = definitions.action(tx, definition.name)
+        if existing is not None and existing.content.encode() == request.content and not existing.archived:
+            call.say(f"{definition.name} is registered already, with the same content")
+            return existing
+        if existing is not None and not request.update:
+            raise errors.AlreadyRunningError(
+                f"the action {definition.name} is registered already",
+                detail={"action": definition.name},
+                suggestions=[f"ca action create {request.source} --update", f"ca action show {definition.name}"],
+            )
+        record = _record(tx, request.content, definition, existing)
+        definitions.put_action(tx, record)
+        return record
+
+    return show.action(await call.services.db.write(store), definition)
+
+
+def _record(tx: Transaction, content: bytes, definition: actions.Action, existing: Action | None) -> Action:
+    return Action(
+        name=definition.name,
+        content=content.decode(),
+        digest=hashlib.sha256(content).hexdigest(),
+        description=definition.description,
+        source="local",
+        revision=existing.revision + 1 if existing else 1,
+        archived=0,
+        created_at=existing.created_at if existing else tx.now,
+        updated_at=tx.now,
+    )
+
+
+async def validate(call: Call, request: protocol.ActionValidate) -> views.ActionView:
+    definition = actions.parse(request.content, source=request.source)
+    existing = definitions.action(call.services.db.read, definition.name)
+    if existing is not None:
+        return show.action(existing, definition)
+    now = call.services.db.clock.now()
+    return show.action(Action(definition.name, "", "", definition.description, "local", 0, 0, now, now), definition)
+
+
+async def list_(call: Call, request: protocol.ActionList) -> views.ActionsView:
+    found = definitions.actions(call.services.db.read, archived=request.archived)
+    shown = [show.action(record, parsed(record)) for record in found]
+    return views.ActionsView(shown, len(found))
+
+
+async def show_(call: Call, request: protocol.ActionShow) -> views.ActionView:
+    record = lookup.action(call.services.db.read, request.action)
+    return show.action(record, parsed(record))
+
+
+async def remove(call: Call, request: protocol.ActionRemove) -> views.RemovedView:
+    def forget(tx: Transaction) -> str:
+        name = lookup.action(tx, request.action).name
+        definitions.remove_action(tx, name)
+        return name
+
+    name = await call.services.db.write(forget)
+    using = plans.unfinished_of_action(call.services.db.read, name)
+    if using:
+        call.say(f"plans that go on with their own copy of {name}: {', '.join(plan.name for plan in using[:5])}")
+    return views.RemovedView(name, removed=True)
+
+
+def parsed(record: Action) -> actions.Action:
+    """The definition of a registered action."""
+    return actions.parse(record.content, source=record.name)
+
+
+TABLE: Table = {
+    protocol.ActionCreate: create,
+    protocol.ActionValidate: validate,
+    protocol.ActionList: list_,
+    protocol.ActionShow: show_,
+    protocol.ActionRemove: remove,
+}

@@ -1,0 +1,88 @@
+"""Projects: registered directories."""
+
+import asyncio
+from pathlib import Path
+
+from daemon import lookup, protocol, show, snapshots, views
+from daemon.calls import Call, Table
+from store import definitions, errors, names, plans
+from store.database import Transaction
+from store.records import Project
+
+
+async def add(call: Call, request: protocol.ProjectAdd) -> views.ProjectView:
+    found = await asyncio.to_thread(snapshots.inspect, Path(request.path))
+    name = names.parse_name(request.name or _name_of(found.path), what="project name")
+
+    def store(tx: Transaction) -> Project:
+        existing = definitions.project_at(tx, str(found.path))
+        if existing is not None and request.name in {None, existing.name}:
+            call.say(f"{found.path} is registered already, as {existing.name}")
+            return existing
+        _refuse_overlap(definitions.projects(tx), name, found.path)
+        project = Project(names.new_ulid(tx.now), name, str(found.path), found.kind, "", tx.now)
+        definitions.add_project(tx, project)
+        return project
+
+    return show.project(await call.services.db.write(store))
+
+
+async def list_(call: Call, _request: protocol.ProjectList) -> views.ProjectsView:
+    found = definitions.projects(call.services.db.read)
+    return views.ProjectsView([show.project(project) for project in found], len(found))
+
+
+async def show_(call: Call, request: protocol.ProjectShow) -> views.ProjectView:
+    return show.project(lookup.project(call.services.db.read, request.project))
+
+
+async def remove(call: Call, request: protocol.ProjectRemove) -> views.RemovedView:
+    def forget(tx: Transaction) -> str:
+        project = lookup.project(tx, request.project)
+        busy = plans.unfinished_of_project(tx, project.name)
+        if busy:
+            raise errors.LockConflictError(
+                f"{project.name} has unfinished plans: {', '.join(plan.name for plan in busy[:5])}",
+                detail={"plans": [plan.plan_id for plan in busy]},
+                suggestions=[f"ca plan cancel {busy[0].name}"],
+            )
+        definitions.remove_project(tx, project.name)
+        return project.name
+
+    return views.RemovedView(await call.services.db.write(forget), removed=True)
+
+
+def _name_of(path: Path) -> str:
+    """A legal name made of a directory's own: lower case, other characters as `-`."""
+    kept = "".join(char if char.isascii() and (char.isalnum() or char in "-_") else "-" for char in path.name.lower())
+    return kept.strip("-_")[:64] or "project"
+
+
+def _refuse_overlap(known: list[Project], name: str, path: Path) -> None:
+    for project in known:
+        other = Path(project.path)
+        if project.name == name and other != path:
+            raise errors.InvalidArgumentError(
+                f"{name} is registered already, for {other}",
+                detail={"name": name, "path": str(other)},
+                suggestions=[f"ca project add {path} --name {name}-2", f"ca project remove {name}"],
+            )
+        if other == path:
+            raise errors.AlreadyRunningError(
+                f"{path} is registered already, as {project.name}", suggestions=[f"ca project show {project.name}"]
+            )
+        if other in path.parents or path in other.parents:
+            raise errors.InvalidArgumentError(
+                f"{path} and the project {project.name} at {other} lie inside one another; "
+                "two plans could change the same file",
+                detail={"path": str(path), "project": project.name},
+                suggestions=[f"use {project.name}", f"ca project remove {project.name}"],
+            )
+
+
+TABLE: Table = {
+    protocol.ProjectAdd: add,
+    protocol.ProjectList: list_,
+    protocol.ProjectShow: show_,
+    protocol.ProjectRemove: remove,
+}

@@ -1,0 +1,75 @@
+"""The daemon about itself, and everything at a glance."""
+
+import os
+
+from daemon import diagnostics, lookup, protocol, show, views
+from daemon.calls import Call, Daemon, Table
+from store import events, jobs, plans
+from store.states import State
+
+
+async def ping(_call: Call, _request: protocol.Ping) -> str:
+    return "pong"
+
+
+async def daemon_status(call: Call, _request: protocol.DaemonStatus) -> views.DaemonView:
+    return _daemon(call.daemon)
+
+
+def _daemon(daemon: Daemon) -> views.DaemonView:
+    db = daemon.services.db.read
+    return views.DaemonView(
+        running=True,
+        pid=os.getpid(),
+        version=daemon.version,
+        protocol=protocol.PROTOCOL_VERSION,
+        socket=str(daemon.paths.socket),
+        store=str(daemon.paths.database),
+        log=str(daemon.paths.daemon_log),
+        started_at=show.moment(daemon.started_at),
+        workers=show.workers(db),
+        queued=jobs.queued_count(db),
+        running_jobs=len(daemon.workers.running),
+        draining=daemon.draining,
+    )
+
+
+async def daemon_stop(call: Call, request: protocol.DaemonStop) -> views.StoppingView:
+    """Answered before the end; the process is gone when its socket no longer answers."""
+    call.daemon.stop(request.grace, request.kill)
+    return views.StoppingView(os.getpid(), len(call.daemon.workers.running))
+
+
+async def status(call: Call, request: protocol.Status) -> views.StatusView:
+    db = call.services.db.read
+    return views.StatusView(
+        needs_you=[show.plan(db, plan) for plan in plans.waiting_for_user(db, request.limit)],
+        running=[show.plan(db, plan) for plan in plans.in_state(db, State.PROCESSING, request.limit)],
+        queued=[show.plan(db, plan) for plan in plans.in_state(db, State.QUEUED, request.limit)],
+        done=plans.find(db, state=State.APPLIED, limit=0)[1] + plans.find(db, state=State.CANCELLED, limit=0)[1],
+        daemon=_daemon(call.daemon),
+    )
+
+
+async def diagnose(call: Call, _request: protocol.Diagnostics) -> views.DiagnosticsView:
+    return await diagnostics.run(call.daemon)
+
+
+async def event_list(call: Call, request: protocol.EventList) -> views.EventsView:
+    db = call.services.db.read
+    plan_id = lookup.plan(db, request.plan).plan_id if request.plan else None
+    if request.since is None:
+        found = events.last(db, request.limit, plan_id=plan_id)
+    else:
+        found = events.since(db, request.since, plan_id=plan_id, limit=request.limit)
+    return views.EventsView([show.event(event) for event in found], events.count(db, plan_id=plan_id))
+
+
+TABLE: Table = {
+    protocol.Ping: ping,
+    protocol.DaemonStatus: daemon_status,
+    protocol.DaemonStop: daemon_stop,
+    protocol.Status: status,
+    protocol.Diagnostics: diagnose,
+    protocol.EventList: event_list,
+}

@@ -1,0 +1,318 @@
+"""The socket: who may connect, the hello, frames in and out, subscriptions.
+
+A request is a task of its own, so a slow one holds up nobody. A client that does not read is no longer read from; a
+subscriber that falls behind is told to catch up from the store.
+"""
+
+import asyncio
+import logging
+import os
+import socket
+import stat
+import struct
+import sys
+from collections.abc import Mapping
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any, cast
+
+from daemon import lookup, protocol, show, views
+from daemon.calls import Call, Daemon, Handler
+from store import errors, events
+from store.records import Event
+
+log = logging.getLogger(__name__)
+
+WAITS = (protocol.PlanWait, protocol.JobWait)
+"""Requests that end with their connection. All others run to their end: what they began is not left half done."""
+IN_FLIGHT = 64
+"""Requests of one connection that may be worked on at once."""
+BACKLOG = 256
+CATCH_UP = 1000
+"""Events that a new subscriber is sent at most; one that is further behind fetches them as pages."""
+
+
+class Listener:
+    """The daemon's socket and its connections."""
+
+    def __init__(self, daemon: Daemon, handlers: Mapping[type, Handler]) -> None:
+        self.daemon = daemon
+        self.handlers = handlers
+        self.connections: set[Connection] = set()
+        self.requests: set[asyncio.Task[None]] = set()
+        self._server: asyncio.Server | None = None
+        self._bound: os.stat_result | None = None
+
+    async def open(self) -> None:
+        """Bind the socket, 0600; called with the instance lock held, so what is there is nobody's.
+
+        Raises:
+            AlreadyRunningError: something that is not a socket of ours is in its place; it is left alone.
+            CleverAgentsError: the system refused.
+        """
+        path = self.daemon.paths.socket
+        _make_way(path)
+        sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        try:
+            previous = os.umask(0o177)
+            try:
+                sock.bind(str(path))
+            finally:
+                os.umask(previous)
+            loop = asyncio.get_running_loop()
+            self._server = await loop.create_unix_server(lambda: Connection(self), sock=sock, backlog=BACKLOG)
+        except OSError as error:
+            sock.close()
+            raise errors.from_os_error(error, f"cannot listen on {path}") from error
+        self._bound = path.lstat()
+
+    async def reopen_if_gone(self) -> None:
+        """Bind again when somebody removed the socket."""
+        path = self.daemon.paths.socket
+        try:
+            here = path.lstat()
+        except FileNotFoundError:
+            here = None
+        if self._bound is not None and (here is None or here.st_ino != self._bound.st_ino):
+            log.warning("the socket %s is gone; binding it again", path)
+            if self._server is not None:
+                self._server.close()
+            await self.open()
+
+    async def close(self) -> None:
+        """Take no more connections and requests, let those that began end, remove the socket."""
+        if self._server is not None:
+            self._server.close()
+        for connection in list(self.connections):
+            connection.end_waits()
+        while self.requests:
+            await asyncio.wait(set(self.requests))
+        for connection in list(self.connections):
+            connection.close()
+        path = self.daemon.paths.socket
+        if self._bound is not None and path.exists() and path.lstat().st_ino == self._bound.st_ino:
+            path.unlink()
+        self._bound = None
+
+
+def _make_way(path: Path) -> None:
+    try:
+        found = path.lstat()
+    except FileNotFoundError:
+        return
+    if not stat.S_ISSOCK(found.st_mode) or found.st_uid != os.getuid():
+        raise errors.AlreadyRunningError(
+            f"{path} is there and is not our socket; it was left alone",
+            detail={"path": str(path)},
+            suggestions=[f"look at {path}, then move it away"],
+        )
+    path.unlink()
+
+
+class Connection(asyncio.Protocol):
+    """One client."""
+
+    def __init__(self, listener: Listener) -> None:
+        self._listener = listener
+        self._loop = asyncio.get_running_loop()
+        self._buffer = bytearray()
+        self._greeted = False
+        self._blocked = False
+        self._tasks: dict[asyncio.Task[None], protocol.Ask] = {}
+        self._subscription = ExitStack()
+        self._transport: asyncio.Transport | None = None
+        self._hello_timer: asyncio.TimerHandle | None = None
+
+    # --- asyncio.Protocol ------------------------------------------------------------------------------------------------
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._transport = cast("asyncio.Transport", transport)
+        self._listener.connections.add(self)
+        if peer_uid(cast("socket.socket", transport.get_extra_info("socket"))) != os.getuid():
+            self._refuse(errors.PermissionDeniedError("this socket is another user's"))
+            return
+        self._hello_timer = self._loop.call_later(protocol.HELLO_SECONDS, self._no_hello)
+
+    def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002  asyncio.Protocol names it
+        self._listener.connections.discard(self)
+        if self._hello_timer is not None:
+            self._hello_timer.cancel()
+        self._end_subscription()
+        self.end_waits()
+
+    def data_received(self, data: bytes) -> None:
+        self._buffer += data
+        try:
+            while len(self._buffer) >= protocol.HEADER and not self._closing:
+                size = protocol.length(bytes(self._buffer[: protocol.HEADER]), protocol.REQUEST_LIMIT)
+                end = protocol.HEADER + size
+                if len(self._buffer) < end:
+                    return
+                body = bytes(self._buffer[protocol.HEADER : end])
+                del self._buffer[:end]
+                self._message(protocol.decode_request(body))
+        except errors.ProtocolError as error:
+            self._refuse(error)
+
+    def pause_writing(self) -> None:
+        self._blocked = True
+        self._flow()
+
+    def resume_writing(self) -> None:
+        self._blocked = False
+        self._flow()
+
+    # --- one message ---------------------------------------------------------------------------------------------------
+
+    @property
+    def _closing(self) -> bool:
+        return self._transport is None or self._transport.is_closing()
+
+    def _message(self, message: protocol.FromClient) -> None:
+        match message:
+            case protocol.Hello():
+                self._hello(message)
+            case protocol.Ask() if self._greeted:
+                task = self._loop.create_task(self._answer(message), name=f"request {type(message.request).__name__}")
+                self._tasks[task] = message
+                self._listener.requests.add(task)
+                task.add_done_callback(self._answered)
+                self._flow()
+            case _:
+                raise errors.ProtocolError("the first message must be a hello")
+
+    def _hello(self, hello: protocol.Hello) -> None:
+        if self._hello_timer is not None:
+            self._hello_timer.cancel()
+        daemon = self._listener.daemon
+        self._send(
+            protocol.frame(
+                protocol.Hello(
+                    protocol=protocol.PROTOCOL_VERSION,
+                    version=daemon.version,
+                    pid=os.getpid(),
+                    draining=daemon.draining,
+                )
+            )
+        )
+        if hello.protocol != protocol.PROTOCOL_VERSION:
+            raise errors.ProtocolError(
+                f"the client speaks protocol {hello.protocol}, this daemon {protocol.PROTOCOL_VERSION}",
+                suggestions=["ca daemon restart"],
+            )
+        self._greeted = True
+
+    def _no_hello(self) -> None:
+        self._refuse(errors.ProtocolError(f"no hello within {protocol.HELLO_SECONDS:g} s"))
+
+    async def _answer(self, ask: protocol.Ask) -> None:
+        try:
+            if isinstance(ask.request, protocol.Subscribe):
+                self._subscribe(ask.id, ask.request)
+                return
+            call = Call(self._listener.daemon, [])
+            data = await self._listener.handlers[type(ask.request)](call, ask.request)
+            self._send(protocol.reply(ask.id, data, call.messages))
+        except errors.CleverAgentsError as error:
+            self._send(protocol.frame(protocol.Failure.of(error, ask.id)))
+        except Exception as error:  # a defect of ours is one client's failure and a traceback in the log
+            log.exception("the request %s failed", type(ask.request).__name__)
+            text = f"the daemon failed at {type(ask.request).__name__}: {type(error).__name__}: {error}"
+            internal = errors.InternalError(text, suggestions=["ca daemon logs"])
+            self._send(protocol.frame(protocol.Failure.of(internal, ask.id)))
+
+    def _answered(self, task: asyncio.Task[None]) -> None:
+        del self._tasks[task]
+        self._listener.requests.discard(task)
+        self._flow()
+
+    def end_waits(self) -> None:
+        """Nobody waits any more."""
+        for task, ask in self._tasks.items():
+            if isinstance(ask.request, WAITS):
+                task.cancel()
+
+    def _flow(self) -> None:
+        """Read on only while the client reads and not too much of its work is under way."""
+        if self._transport is None or self._transport.is_closing():
+            return
+        wanted = not self._blocked and len(self._tasks) < IN_FLIGHT
+        if wanted and not self._transport.is_reading():
+            self._transport.resume_reading()
+        elif not wanted and self._transport.is_reading():
+            self._transport.pause_reading()
+
+    # --- subscriptions ---------------------------------------------------------------------------------------------------
+
+    def _subscribe(self, ask_id: int, request: protocol.Subscribe) -> None:
+        """Everything after `since`: what is in the store now, then what comes; nothing in between is missed."""
+        db = self._listener.daemon.services.db.read
+        plan_id = lookup.plan(db, request.plan).plan_id if request.plan else None
+        since = events.newest(db) if request.since is None else request.since
+        self._end_subscription()
+        self._send(protocol.reply(ask_id, views.SubscribedView(since), []))
+        past = events.since(db, since, plan_id=plan_id, limit=CATCH_UP + 1)
+        if len(past) > CATCH_UP:
+            self._send(protocol.frame(protocol.CatchUp(seq=since)))
+            return
+        self._notify(past, plan_id)
+        feed = self._listener.daemon.services.feed
+        self._subscription.enter_context(feed.listen(lambda found: self._notify(found, plan_id)))
+
+    def _notify(self, found: list[Event], plan_id: str | None) -> None:
+        for event in found:
+            if plan_id is not None and event.plan_id != plan_id:
+                continue
+            if self._blocked:
+                self._send(protocol.frame(protocol.CatchUp(seq=event.seq - 1)))
+                self._end_subscription()
+                return
+            self._send(protocol.frame(protocol.Notice(event=show.event(event))))
+
+    def _end_subscription(self) -> None:
+        self._subscription.close()
+
+    # --- out -------------------------------------------------------------------------------------------------------------
+
+    def _send(self, frame: bytes) -> None:
+        if self._transport is not None and not self._transport.is_closing():
+            self._transport.write(frame)
+
+    def _refuse(self, error: errors.CleverAgentsError) -> None:
+        """Say why, then close this connection."""
+        self._send(protocol.frame(protocol.Failure.of(error)))
+        self.close()
+
+    def close(self) -> None:
+        """Send what is waiting, then close; a client that never reads is cut off."""
+        if self._transport is None:
+            return
+        if self._blocked:
+            self._transport.abort()
+        else:
+            self._transport.close()
+
+
+def peer_uid(sock: socket.socket) -> int:
+    """The user at the other end of a Unix socket."""
+    if sys.platform == "darwin":
+        local_peercred = 0x001  # <sys/un.h>; struct xucred begins with its version and the uid
+        credentials: bytes = sock.getsockopt(0, local_peercred, 76)
+        return int(struct.unpack_from("II", credentials)[1])
+    credentials = sock.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, struct.calcsize("3i"))
+    return int(struct.unpack("3i", credentials)[1])
+
+
+def table_of(*tables: Mapping[type[protocol.Request[Any]], Handler]) -> dict[type, Handler]:
+    """One table of handlers from the nouns' own.
+
+    Raises:
+        InternalError: two nouns claim the same request.
+    """
+    merged: dict[type, Handler] = {}
+    for table in tables:
+        twice = merged.keys() & table.keys()
+        if twice:
+            raise errors.InternalError(f"two handlers for {', '.join(sorted(request.__name__ for request in twice))}")
+        merged |= table
+    return merged

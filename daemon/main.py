@@ -1,0 +1,205 @@
+"""The composition root: makes every service, hands each what it needs; startup, run, shutdown."""
+
+import asyncio
+import faulthandler
+import logging
+import logging.handlers
+import os
+import signal
+import time
+
+from daemon import cleanup, detach, git, listener, recovery, retention
+from daemon.calls import Daemon
+from daemon.feed import Feed
+from daemon.handlers import action, job, plan, plan_views, project, system
+from daemon.lifecycle import Lifecycle
+from daemon.phases import apply, execute, strategize
+from daemon.phases.context import Context, Services
+from daemon.settings import Settings
+from daemon.workers import PhaseWork, Running, Workers
+from store import errors, jobs, opening
+from store.clock import Clock
+from store.database import Database
+from store.paths import Paths
+from store.records import Event
+from store.states import Phase
+from store.version import VERSION
+
+log = logging.getLogger(__name__)
+
+LOG_BYTES = 5 * 1024 * 1024
+LOG_FILES = 3
+HOUSEKEEPING = 60.0
+"""Seconds between two looks at what an idle daemon must look at."""
+PRUNING = 3600.0
+
+HANDLERS = listener.table_of(action.TABLE, job.TABLE, plan.TABLE, plan_views.TABLE, project.TABLE, system.TABLE)
+
+_PHASES = {Phase.STRATEGIZE: strategize.run, Phase.EXECUTE: execute.run, Phase.APPLY: apply.run}
+
+
+def serve(paths: Paths, notify: detach.Notify) -> None:
+    """Be the daemon of this home until told to stop; the process is already what it should be.
+
+    What goes wrong before the socket answers is told through `notify`.
+    """
+    try:
+        lock = _take_home(paths)
+    except errors.CleverAgentsError as error:
+        notify.failed(error)
+        return
+    _open_log(paths)
+    try:
+        asyncio.run(_Main(paths, notify).run())
+    except errors.CleverAgentsError as error:
+        log.error("the daemon could not start: %s", error.message)  # noqa: TRY400  the message says it all
+        notify.failed(error)
+    finally:
+        lock.release()
+
+
+def _take_home(paths: Paths) -> detach.InstanceLock:
+    paths.create()
+    lock = detach.InstanceLock.acquire(paths.lock_file)
+    if lock is None:
+        holder = detach.PidFile.read(paths.pid_file)
+        raise errors.AlreadyRunningError(
+            f"a daemon is running already{f' (pid {holder.pid})' if holder else ''}",
+            detail={"pid": holder.pid if holder else None, "socket": str(paths.socket)},
+            suggestions=["ca daemon status"],
+        )
+    return lock
+
+
+def _open_log(paths: Paths) -> None:
+    handler = logging.handlers.RotatingFileHandler(
+        paths.daemon_log, maxBytes=LOG_BYTES, backupCount=LOG_FILES, delay=True
+    )
+    formatter = logging.Formatter("{asctime} {levelname:<7} {name}: {message}", style="{", datefmt="%Y-%m-%dT%H:%M:%SZ")
+    formatter.converter = time.gmtime
+    handler.setFormatter(formatter)
+    logging.raiseExceptions = False  # a full disk must not end the daemon through its log
+    root = logging.getLogger()
+    root.handlers[:] = [handler]
+
+
+class _Main:
+    """One life of the daemon."""
+
+    def __init__(self, paths: Paths, notify: detach.Notify) -> None:
+        self._paths = paths
+        self._notify = notify
+        self._config = Settings(paths.config_file, os.environ)
+        self._stop = asyncio.Event()
+        self._grace = 0.0
+        self._kill = False
+        self._last_busy = time.monotonic()
+
+    async def run(self) -> None:
+        """Startup, run, shutdown."""
+        self._config.check()
+        self._apply_log_level()
+        git.check()
+        clock = Clock()
+        db = opening.open_store(self._paths.database, self._paths.backups, clock)
+        try:
+            await self._startup(db, clock)
+            await self._run()
+        finally:
+            await self._shutdown(db)
+
+    async def _startup(self, db: Database, clock: Clock) -> None:
+        feed = Feed()
+        services = Services(db, feed, Lifecycle(self._config), self._config, self._paths)
+        self._services = services
+        self._workers = Workers(db, services.lifecycle, self._config, {phase: self._phase(phase) for phase in Phase})
+        db.on_commit = self._committed
+        await recovery.recover(services)
+        self._daemon = Daemon(services, self._workers, VERSION, clock.now(), self._ask_to_stop)
+        self._listener = listener.Listener(self._daemon, HANDLERS)
+        await self._listener.open()
+        await self._workers.start()
+        self._handle_signals()
+        info = detach.PidFile.here(version=VERSION, socket=str(self._paths.socket))
+        detach.PidFile.write(self._paths.pid_file, info)
+        log.info("daemon %s serves %s as pid %d", VERSION, self._paths.socket, os.getpid())
+        self._notify.ready(str(os.getpid()))
+
+    def _phase(self, phase: Phase) -> PhaseWork:
+        async def work(running: Running) -> None:
+            await _PHASES[phase](Context(self._services, running.claim, running.token))
+            await cleanup.after(self._services, running.claim.plan.plan_id)
+
+        return work
+
+    def _committed(self, found: list[Event]) -> None:
+        self._workers.notice(found)
+        self._services.feed.publish(found)
+
+    async def _run(self) -> None:
+        """Until somebody asks to stop; a side task that dies stops the daemon loudly."""
+        stop = asyncio.create_task(self._stop.wait(), name="stop")
+        keeping = asyncio.create_task(self._keep_house(), name="housekeeping")
+        await asyncio.wait({stop, keeping, self._workers.failed}, return_when=asyncio.FIRST_COMPLETED)
+        stop.cancel()
+        if keeping.done():
+            keeping.result()
+        keeping.cancel()
+        if self._workers.failed.done():
+            self._workers.failed.result()
+
+    async def _shutdown(self, db: Database) -> None:
+        if hasattr(self, "_listener"):
+            self._daemon.draining = True
+            left = await self._workers.stop(grace=self._grace, kill=self._kill)
+            log.info("stopping; %d jobs are left to the next daemon", 0 if self._kill else left)
+            await self._listener.close()
+            detach.PidFile.remove(self._paths.pid_file)
+        await db.close()
+
+    def _ask_to_stop(self, grace: float, kill: bool) -> None:  # noqa: FBT001  the handler's words
+        self._grace, self._kill = grace, kill
+        self._daemon.draining = True
+        self._stop.set()
+
+    def _handle_signals(self) -> None:
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, self._stop.set)
+        loop.add_signal_handler(signal.SIGHUP, self._reload)
+        stacks = self._paths.daemon_log.open("a")
+        faulthandler.register(signal.SIGQUIT, file=stacks, all_threads=True)
+
+    def _reload(self) -> None:
+        log.info("SIGHUP: configuration and log are opened again")
+        _open_log(self._paths)
+        self._apply_log_level()
+
+    def _apply_log_level(self) -> None:
+        logging.getLogger().setLevel(str(self._config.value("core.log-level")).upper())
+
+    async def _keep_house(self) -> None:
+        """What has to be looked at now and then: the socket, the log level, retention, the end of an idle daemon."""
+        await recovery.clean_up(self._services)
+        pruned = float("-inf")
+        while True:
+            try:
+                self._apply_log_level()
+                if time.monotonic() - pruned >= PRUNING:
+                    await retention.prune(self._services)
+                    pruned = time.monotonic()
+                limit = float(self._config.value("daemon.idle-timeout"))
+            except errors.CleverAgentsError as error:  # a broken configuration or a full disk does not end the daemon
+                log.warning("housekeeping: %s", error.message)
+                limit = 0.0
+            await self._listener.reopen_if_gone()
+            if limit and self._idle_for() >= limit:
+                log.info("idle for %g s; ending", limit)
+                self._stop.set()
+            await asyncio.sleep(min(HOUSEKEEPING, limit / 4 or HOUSEKEEPING))
+
+    def _idle_for(self) -> float:
+        """Seconds since something was queued, running or connected."""
+        if self._listener.connections or self._workers.running or jobs.queued_count(self._services.db.read):
+            self._last_busy = time.monotonic()
+        return time.monotonic() - self._last_busy

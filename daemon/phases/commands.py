@@ -1,0 +1,129 @@
+"""One command of a phase: started when that is durable, watched, and ended with all that it started."""
+
+import os
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+
+import msgspec
+
+from daemon import processes
+from daemon.phases.context import Context
+from daemon.tokens import Stop, Stopped
+from store import errors
+
+TAIL_LINES = 20
+TAIL_BYTES = 16 * 1024
+
+
+class Result(msgspec.Struct, frozen=True):
+    """How a command ended: `code` is `None` when nobody saw it; `timed_out` when it was ended by its own deadline."""
+
+    code: int | None
+    timed_out: bool = False
+
+
+async def watch(
+    context: Context, process: processes.Process, *, seconds: float | None, outlives: bool = True
+) -> Result:
+    """Wait for a command; its own deadline or the phase's token ends it.
+
+    Args:
+        context: The phase.
+        process: The command, released.
+        seconds: Its own deadline, from now.
+        outlives: Whether the daemon's graceful end leaves it running, for the next daemon to adopt.
+
+    Raises:
+        Stopped: the phase is to stop; nothing of the command is left, unless it outlives the daemon.
+    """
+    grace = float(context.services.config.value("async.cancel-grace"))
+    try:
+        exit_ = await context.token.watch(process.wait(), seconds=seconds)
+    except TimeoutError:
+        await end(process, grace)
+        return Result((await process.wait()).code, timed_out=True)
+    except Stopped as stopped:
+        if stopped.reason is not Stop.SHUTDOWN or not outlives:
+            await end(process, grace)
+        raise
+    return Result(exit_.code)
+
+
+async def end(process: processes.Process, grace: float) -> None:
+    """End a command with everything that it started.
+
+    Raises:
+        InternalError: something could not be ended; it is named.
+    """
+    survivors = await process.end(grace)
+    if survivors:
+        named = ", ".join(map(str, survivors))
+        raise errors.InternalError(
+            f"these processes could not be ended: {named}", detail={"pids": survivors}, suggestions=[f"kill -9 {named}"]
+        )
+
+
+async def run(
+    context: Context,
+    command: processes.Command,
+    *,
+    seconds: float | None,
+    started: Callable[[processes.ProcessIdentity], Awaitable[None]],
+    outlives: bool = True,
+) -> Result:
+    """Start a command, make that durable through `started`, then let it run and wait for it."""
+    command.log.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    process = await processes.start(command)
+    try:
+        await started(process.identity)
+    except BaseException:
+        await process.end(0)
+        raise
+    process.release()
+    return await watch(context, process, seconds=seconds, outlives=outlives)
+
+
+async def run_anew(context: Context, command: processes.Command, *, seconds: float | None) -> Result:
+    """Run a command that is no step: after a crash it runs again, and what the earlier daemon left of it is ended."""
+    record = command.log.parent / f"{command.environment['CA_STEP_ID']}.process"
+    await _end_earlier(context, command, record)
+
+    async def started(identity: processes.ProcessIdentity) -> None:
+        record.write_bytes(msgspec.json.encode(identity))
+
+    result = await run(context, command, seconds=seconds, started=started, outlives=False)
+    record.unlink(missing_ok=True)
+    return result
+
+
+async def _end_earlier(context: Context, command: processes.Command, record: Path) -> None:
+    identity = _recorded(record)
+    if identity is None:
+        return
+    cookie = {name: command.environment[name] for name in processes.COOKIE_NAMES}
+    found = await processes.adopt(identity, command.exit_file, cookie)
+    if isinstance(found, processes.Process):
+        await end(found, float(context.services.config.value("async.cancel-grace")))
+
+
+def _recorded(record: Path) -> processes.ProcessIdentity | None:
+    try:
+        return msgspec.json.decode(record.read_bytes(), type=processes.ProcessIdentity)
+    except (FileNotFoundError, msgspec.DecodeError):
+        return None
+
+
+def tail(log: str | Path | None, lines: int = TAIL_LINES) -> list[str]:
+    """The last lines of a log; none when there is none."""
+    if log is None:
+        return []
+    try:
+        with Path(log).open("rb") as file:
+            file.seek(0, os.SEEK_END)
+            begin = max(0, file.tell() - TAIL_BYTES)
+            file.seek(begin)
+            text = file.read(TAIL_BYTES).decode(errors="replace")
+    except OSError:
+        return []
+    found = text.splitlines()
+    return found[1:][-lines:] if begin > 0 and len(found) > 1 else found[-lines:]

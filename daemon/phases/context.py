@@ -1,0 +1,123 @@
+"""What every phase works with: its job, the services, and writes that name its fence."""
+
+import asyncio
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, TypeVar
+
+import msgspec
+
+from daemon import actions, environments, snapshots
+from daemon.feed import Feed
+from daemon.lifecycle import Claim, Lifecycle
+from daemon.settings import Settings
+from daemon.tokens import Token
+from store import plans
+from store.database import Database, Transaction
+from store.paths import Paths
+from store.records import Plan, PlanProject, Step
+
+T = TypeVar("T")
+
+
+class Services(msgspec.Struct, frozen=True):
+    """What the composition root made, for those who do the work."""
+
+    db: Database
+    feed: Feed
+    lifecycle: Lifecycle
+    config: Settings
+    paths: Paths
+
+
+class Context:
+    """One running phase."""
+
+    def __init__(self, services: Services, claim: Claim, token: Token) -> None:
+        self.services = services
+        self.claim = claim
+        self.token = token
+        self.plan: Plan = claim.plan
+        self.action = msgspec.json.decode(claim.plan.definition_json, type=actions.Action)
+        self.arguments: dict[str, Any] = msgspec.json.decode(claim.plan.arguments_json)
+        self.environment = environments.load(services.paths.environments, claim.plan.plan_id)
+
+    @property
+    def db(self) -> Database:
+        return self.services.db
+
+    @property
+    def projects(self) -> list[PlanProject]:
+        """The plan's projects as they now stand in the store."""
+        return plans.projects(self.db.read, self.plan.plan_id)
+
+    @property
+    def steps(self) -> list[Step]:
+        """The plan's steps as they now stand in the store."""
+        return plans.steps(self.db.read, self.plan.plan_id)
+
+    async def write(self, work: Callable[[Transaction], T]) -> T:
+        """A write of this phase: refused when its job no longer holds the plan.
+
+        Raises:
+            LockExpiredError: the fence says so.
+        """
+
+        def guarded(tx: Transaction) -> T:
+            self.services.lifecycle.guard(tx, self.claim)
+            return work(tx)
+
+        return await self.db.write(guarded)
+
+    async def blocking(self, work: Callable[..., T], *arguments: Any, **keywords: Any) -> T:
+        """Run blocking work in a thread, to its end; the phase's token is asked before and after."""
+        self.token.check()
+        result = await asyncio.to_thread(work, *arguments, **keywords)
+        self.token.check()
+        return result
+
+    def name_of(self, what: str) -> str:
+        """Where something of this plan is kept below its refs; each reversion begins a part of its own."""
+        return f"{self.plan.reversions}/{what}"
+
+    def repository_of(self, project: PlanProject) -> snapshots.Project:
+        """A plan's project as the git modules know it."""
+        return project_of(self.services.paths, project)
+
+    def variables(self, project: PlanProject, sandbox: Path, *layers: dict[str, str]) -> dict[str, str]:
+        """The environment of a command: where the action was used, ours, then the action's and the step's own on top."""
+        environment = {
+            **self.environment,
+            **actions.argument_environment(self.arguments),
+            "CA_PLAN_ID": self.plan.plan_id,
+            "CA_JOB_ID": self.claim.job.job_id,
+            "CA_PROJECT": project.project,
+            "CA_SANDBOX": str(sandbox),
+            "CA_ITEM": "",
+        }
+        for layer in (self.action.env, *layers):
+            environment |= layer
+        return environment
+
+
+def project_of(paths: Paths, project: PlanProject) -> snapshots.Project:
+    """A plan's project as the git modules know it."""
+    repository = paths.repositories / f"{project.project_id}.git"
+    return snapshots.Project(name=project.project, path=Path(project.path), kind=project.kind, repository=repository)
+
+
+def sandbox_path(paths: Paths, project: PlanProject) -> Path:
+    """Where the steps of a plan work on one project: its sandbox, or with the strategy `none` the project itself."""
+    if project.strategy == "none":
+        return Path(project.path)
+    return paths.sandboxes / project.plan_id / project.project
+
+
+def first(projects: Sequence[PlanProject], name: str | None) -> PlanProject:
+    """The project in which a step runs: the one it names, else the plan's first."""
+    return next((project for project in projects if project.project == name), projects[0])
+
+
+def shown(path: bytes) -> str:
+    r"""A path from git as text: bytes that are not UTF-8 as `\xNN`."""
+    return path.decode(errors="backslashreplace")

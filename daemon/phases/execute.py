@@ -1,0 +1,306 @@
+"""Execute: the steps run in the sandbox, one checkpoint after each; a resume starts at the last good one."""
+
+import asyncio
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from daemon import actions, changes, processes, sandboxes, snapshots, views
+from daemon.phases import commands
+from daemon.phases.context import Context, first, sandbox_path, shown
+from store import errors, plans
+from store.clock import SECOND
+from store.database import Transaction
+from store.records import PlanProject, Step
+from store.states import StepState
+
+UNFINISHED = frozenset({StepState.FAILED, StepState.TIMED_OUT, StepState.LOST, StepState.CANCELLED})
+"""What a step that ended in one of these left behind is not part of its plan."""
+LONGEST_PAUSE = 60.0
+"""Seconds between two attempts of a step at most; it begins with one and doubles."""
+
+
+async def run(context: Context) -> None:
+    """Run every step that has not succeeded, then store the change with the phase's completion."""
+    await _adopt(context)
+    for project in context.projects:
+        await _ready(context, project)
+    while batch := _next_batch(context.steps):
+        await _run_batch(context, batch)
+    await _finish(context)
+
+
+def _next_batch(steps: list[Step]) -> list[Step]:
+    """The step that is next, with the isolated ones that may run beside it."""
+    done = {step.step_id for step in steps if step.state is StepState.SUCCEEDED}
+    waiting = [step for step in steps if step.step_id not in done]
+    ready = [step for step in waiting if done.issuperset(_spec(step).needs)]
+    if not ready or not _spec(ready[0]).isolated:
+        return ready[:1]
+    return [step for step in ready if _spec(step).isolated]
+
+
+def _spec(step: Step) -> actions.StepSpec:
+    return msgspec.json.decode(step.spec_json, type=actions.StepSpec)
+
+
+async def _ready(context: Context, project: PlanProject) -> None:
+    """The project's sandbox is there, at the checkpoint of the last good step."""
+    if project.strategy == "none":
+        return
+    assert project.base is not None and project.tip is not None, "Strategize stored them"  # noqa: PT018  one fact
+    path = sandbox_path(context.services.paths, project)
+    repository = context.repository_of(project)
+    if project.sandbox_status == "ready" and path.is_dir():
+        if any(step.state in UNFINISHED for step in context.steps):
+            await context.blocking(sandboxes.restore, repository, project.plan_id, path, project.tip)
+        return
+    await context.blocking(sandboxes.remove, repository, project.plan_id, path)  # a setup that was cut short
+    include = context.action.sandbox.include
+    missing = await context.blocking(sandboxes.create, repository, project.plan_id, path, project.tip, include=include)
+    await _set_up(context, project, path)
+
+    def note(tx: Transaction) -> None:
+        plans.update_project(tx, project, sandbox_path=str(path), sandbox_status="ready")
+        tx.event("sandbox.ready", plan_id=project.plan_id, project=project.project, missing=missing)
+
+    await context.write(note)
+
+
+async def _set_up(context: Context, project: PlanProject, path: Path) -> None:
+    """Run the action's `setup` in a new sandbox; what it makes belongs to the sandbox, not to a step."""
+    setup = context.action.sandbox.setup
+    if setup is None:
+        return
+    log = context.services.paths.jobs / context.claim.job.job_id / f"setup.{project.position}.log"
+    command = processes.Command(
+        argv=actions.shell_argv(actions.render(setup, context.arguments), context.action.shell),
+        cwd=path,
+        environment={**context.variables(project, path), "CA_STEP_ID": "setup"},
+        umask=context.plan.umask,
+        log=log,
+        exit_file=log.with_suffix(".exit"),
+    )
+    result = await commands.run_anew(context, command, seconds=None)
+    if result.code != 0:
+        raise errors.StepFailedError(
+            f"the sandbox's setup failed: exit {result.code}",
+            detail={"exit_code": result.code, "log": str(log), "tail": commands.tail(log)},
+            suggestions=[f"read {log}"],
+        )
+
+
+async def _adopt(context: Context) -> None:
+    """Wait for the steps that an earlier daemon started, as if it had been this one."""
+    running = [step for step in context.steps if step.state is StepState.RUNNING]
+    if running:
+        results = await asyncio.gather(*(_take_over(context, step) for step in running))
+        await _settle(context, list(zip(running, results, strict=True)))
+
+
+async def _take_over(context: Context, step: Step) -> commands.Result:
+    if step.pid is None or step.process_start is None or step.boot_id is None or step.exit_file is None:
+        return commands.Result(None)
+    identity = processes.ProcessIdentity(step.pid, step.process_start, step.boot_id)
+    cookie = {"CA_JOB_ID": context.claim.job.job_id, "CA_STEP_ID": step.step_id}
+    found = await processes.adopt(identity, Path(step.exit_file), cookie)
+    if isinstance(found, processes.Exit):
+        return commands.Result(found.code)
+    if isinstance(found, processes.Process):
+        return await commands.watch(context, found, seconds=_seconds_left(context, step))
+    raise errors.LostError(
+        f"step {step.step_id} may still run as process {step.pid}, but the system does not say whether it is the same one",
+        detail={"step": step.step_id, "pid": step.pid},
+        suggestions=[f"end process {step.pid} if it is the step's, then: ca plan execute {context.plan.name}"],
+    )
+
+
+def _seconds_left(context: Context, step: Step) -> float | None:
+    if step.deadline_at is None:
+        return None
+    return max(0.0, (step.deadline_at - context.db.clock.now()) / SECOND)
+
+
+async def _run_batch(context: Context, batch: list[Step]) -> None:
+    results = await asyncio.gather(*(_run_step(context, step) for step in batch), return_exceptions=True)
+    for result in results:
+        if isinstance(result, BaseException):
+            raise result
+    await _settle(context, [(step, result) for step, result in zip(batch, results, strict=True)])  # type: ignore[misc]
+
+
+async def _run_step(context: Context, step: Step) -> commands.Result:
+    """One attempt of a step: its process is durable before it runs, its log and exit code are files."""
+    spec = _spec(step)
+    assert spec.run is not None, "Strategize refused the others"
+    project = first(context.projects, spec.project)
+    path = sandbox_path(context.services.paths, project)
+    attempt = step.attempt + 1
+    log = context.services.paths.jobs / context.claim.job.job_id / f"{step.step_id}.{attempt}.log"
+    command = processes.Command(
+        argv=actions.shell_argv(actions.render(spec.run, context.arguments), spec.shell or context.action.shell),
+        cwd=path,
+        environment={**context.variables(project, path, spec.env), "CA_STEP_ID": step.step_id},
+        umask=context.plan.umask,
+        log=log,
+        exit_file=log.with_suffix(".exit"),
+    )
+
+    async def started(identity: processes.ProcessIdentity) -> None:
+        await context.write(lambda tx: _note_start(tx, step, spec, command, identity))
+
+    return await commands.run(context, command, seconds=spec.timeout, started=started)
+
+
+def _note_start(
+    tx: Transaction, step: Step, spec: actions.StepSpec, command: processes.Command, identity: processes.ProcessIdentity
+) -> None:
+    plans.update_step(
+        tx, step.plan_id, step.step_id,
+        state=StepState.RUNNING, attempt=step.attempt + 1, exit_code=None, started_at=tx.now, finished_at=None,
+        deadline_at=None if spec.timeout is None else tx.now + int(spec.timeout * SECOND),
+        log=str(command.log), exit_file=str(command.exit_file),
+        pid=identity.pid, process_start=identity.start_time, boot_id=identity.boot_id,
+    )  # fmt: skip
+    tx.event("step.started", plan_id=step.plan_id, step=step.step_id, attempt=step.attempt + 1, log=str(command.log))
+
+
+async def _settle(context: Context, results: list[tuple[Step, commands.Result]]) -> None:
+    """What a batch did becomes durable: all of it with a checkpoint, or none of it and the first failure."""
+    failed = [(step, result) for step, result in results if result.code != 0 or result.timed_out]
+    if not failed:
+        await _checkpoint(context, results)
+        return
+    await _keep_partial(context, failed[0][0])
+    fresh = {step.step_id: step for step in context.steps}
+    retry = all(
+        fresh[step.step_id].attempt <= _spec(step).retries and result.code is not None for step, result in failed
+    )
+    await context.write(lambda tx: _note_failures(tx, results, failed))
+    if not retry:  # the sandbox stays as the step left it, for people to look at; the next attempt restores it
+        step, result = failed[0]
+        raise _failure(context, fresh[step.step_id], result)
+    for project in context.projects:
+        await _ready(context, project)
+    attempt = max(fresh[step.step_id].attempt for step, _ in failed)
+    await context.token.watch(asyncio.sleep(min(LONGEST_PAUSE, 2.0 ** (attempt - 1))))
+
+
+async def _checkpoint(context: Context, results: list[tuple[Step, commands.Result]]) -> None:
+    name = context.name_of(f"checkpoint/{results[-1][0].step_id}")
+    tips: list[tuple[PlanProject, sandboxes.Checkpoint]] = []
+    for project in context.projects:
+        if project.strategy == "clone":
+            assert project.tip is not None, "Strategize stored it"
+            path = sandbox_path(context.services.paths, project)
+            repository = context.repository_of(project)
+            try:
+                made = await asyncio.to_thread(
+                    sandboxes.checkpoint, repository, project.plan_id, path, name, project.tip
+                )
+            except errors.StepFailedError as error:
+                error.detail["step"] = results[-1][0].step_id
+                raise
+            tips.append((project, made))
+
+    def note(tx: Transaction) -> None:
+        for project, made in tips:
+            plans.update_project(tx, project, tip=made.commit, tip_tree=made.tree)
+            if made.nested:
+                left_out = [f"{shown(path)}: a git repository of its own" for path in made.nested]
+                tx.event("project.uncarried", plan_id=project.plan_id, project=project.project, entries=left_out)
+        for step, _ in results:
+            plans.update_step(
+                tx, step.plan_id, step.step_id, state=StepState.SUCCEEDED, exit_code=0, finished_at=tx.now, pid=None
+            )
+            tx.event("step.finished", plan_id=step.plan_id, step=step.step_id, state=StepState.SUCCEEDED, exit_code=0)
+
+    await context.write(note)
+    context.token.check()
+
+
+async def _keep_partial(context: Context, step: Step) -> None:
+    """What a failed step left in the sandboxes stays reachable under a ref."""
+    for project in context.projects:
+        if project.strategy == "clone" and project.tip is not None:
+            path = sandbox_path(context.services.paths, project)
+            name = context.name_of(f"partial/{step.step_id}-{step.attempt + 1}")
+            repository = context.repository_of(project)
+            if path.exists():
+                await asyncio.to_thread(sandboxes.checkpoint, repository, project.plan_id, path, name, project.tip)
+
+
+def _note_failures(
+    tx: Transaction, results: list[tuple[Step, commands.Result]], failed: list[tuple[Step, commands.Result]]
+) -> None:
+    """Steps that succeeded beside a failed one run again with it: their edits cannot be told apart."""
+    broken = {step.step_id for step, _ in failed}
+    for step, result in results:
+        state = _state(result) if step.step_id in broken else StepState.PENDING
+        plans.update_step(
+            tx, step.plan_id, step.step_id, state=state, exit_code=result.code, finished_at=tx.now, pid=None
+        )
+        tx.event("step.finished", plan_id=step.plan_id, step=step.step_id, state=state, exit_code=result.code)
+
+
+def _state(result: commands.Result) -> StepState:
+    if result.timed_out:
+        return StepState.TIMED_OUT
+    return StepState.LOST if result.code is None else StepState.FAILED
+
+
+def _failure(context: Context, step: Step, result: commands.Result) -> errors.CleverAgentsError:
+    seconds = 0.0 if step.started_at is None else (context.db.clock.now() - step.started_at) / SECOND
+    detail: dict[str, Any] = {
+        "step": step.step_id, "exit_code": result.code, "attempt": step.attempt, "log": step.log,
+        "tail": commands.tail(step.log),
+    }  # fmt: skip
+    suggestions = [f"ca plan logs {context.plan.name} --step {step.step_id}", f"ca plan execute {context.plan.name}"]
+    if result.timed_out:
+        limit = _spec(step).timeout
+        return errors.TimedOutError(
+            f"step {step.step_id} did not end within {limit:g} s", detail=detail, suggestions=suggestions
+        )
+    if result.code is None:
+        text = f"step {step.step_id} is lost: its process ended and left no exit code"
+        return errors.LostError(text, detail=detail, suggestions=suggestions)
+    text = f"step {step.step_id} failed: exit {result.code} after {seconds:.1f} s"
+    return errors.StepFailedError(text, detail=detail, suggestions=suggestions)
+
+
+async def _finish(context: Context) -> None:
+    """The change set is computed and stored with the completion of the phase."""
+    projects = [await _result(context, project) for project in context.projects]
+    diffs = [await context.blocking(_diff, context, project) for project in projects]
+    pairs = [(project.base_tree or "", project.tip_tree or "") for project in projects]
+    stat = views.DiffStatView(
+        digest=changes.digest(pairs),
+        files=sum(len(diff.files) for diff in diffs),
+        insertions=sum(diff.insertions for diff in diffs),
+        deletions=sum(diff.deletions for diff in diffs),
+    )
+    if context.action.read_only and stat.files:
+        changed = [shown(file.path) for diff in diffs for file in diff.files]
+        raise errors.StepFailedError(
+            f"{context.action.name} is read-only, but its steps changed {', '.join(changed[:5])}",
+            detail={"files": changed},
+            suggestions=[f"ca plan logs {context.plan.name}"],
+        )
+    diff_json = msgspec.json.encode(stat).decode()
+    await context.write(lambda tx: context.services.lifecycle.complete(tx, context.claim, diff_json=diff_json))
+
+
+async def _result(context: Context, project: PlanProject) -> PlanProject:
+    """A project with its result; without a sandbox, the project itself is looked at again."""
+    if project.strategy == "clone":
+        return project
+    ref = f"{snapshots.PLAN_REFS}/{project.plan_id}/{context.name_of('result')}"
+    after = await context.blocking(snapshots.take, context.repository_of(project), ref)
+    await context.write(lambda tx: plans.update_project(tx, project, tip=after.commit, tip_tree=after.tree))
+    return msgspec.structs.replace(project, tip=after.commit, tip_tree=after.tree)
+
+
+def _diff(context: Context, project: PlanProject) -> changes.Changes:
+    assert project.base is not None and project.tip is not None, "stored by now"  # noqa: PT018  one fact
+    return changes.diff(context.repository_of(project), project.base, project.tip)

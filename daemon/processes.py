@@ -1,0 +1,285 @@
+"""One command of a step: spawn, log, exit code, adopt, end.
+
+Decided here and only here: how a command outlives the daemon and how a new daemon takes it over. It runs under a small
+`/bin/sh` (`wrapper`) that leads a session of its own (`families`); a signal only ever goes to a process that was
+recognised by more than its number (`identities`).
+"""
+
+import asyncio
+import contextlib
+import os
+import signal
+from collections.abc import Awaitable, Callable, Mapping
+from pathlib import Path
+from typing import Literal
+
+import msgspec
+
+from daemon import wrapper
+from daemon.exit_watch import ExitWatch
+from daemon.families import KILL_WAIT, Family
+from daemon.identities import Likeness, ProcessIdentity, compare, identify, look
+from store import clock, errors
+
+__all__ = [
+    "Command",
+    "Exit",
+    "Likeness",
+    "Process",
+    "ProcessIdentity",
+    "adopt",
+    "compare",
+    "identify",
+    "start",
+]
+
+COOKIE_NAMES = ("CA_JOB_ID", "CA_STEP_ID")
+"""Environment variables that tell a step's processes from all others, whatever session they moved to."""
+
+LEFTOVER_GRACE = 0.5
+"""Seconds that background processes of a command which ended by itself have between SIGTERM and SIGKILL."""
+
+_DEFAULT_SIGNALS = [number for number in signal.valid_signals() if number not in {signal.SIGKILL, signal.SIGSTOP}]
+
+
+class Command(msgspec.Struct, frozen=True, kw_only=True):
+    """What to run and where its output and its exit code go.
+
+    Attributes:
+        argv: The program and its arguments.
+        cwd: The working directory, absolute.
+        environment: The whole environment, not additions to ours.
+        umask: The file mode mask of the command.
+        log: Gets stdout and stderr, appended; created 0600.
+        exit_file: Gets the exit code. An earlier one is removed at the start.
+        stdin: A file to read; None is an empty input.
+    """
+
+    argv: list[str]
+    cwd: Path
+    environment: dict[str, str]
+    umask: int
+    log: Path
+    exit_file: Path
+    stdin: Path | None = None
+
+
+class Exit(msgspec.Struct, frozen=True):
+    """How a command ended.
+
+    Attributes:
+        code: As a shell reports it: 143 for SIGTERM, 127 for a program that does not exist, 126 for one that cannot be
+            run; None when the process is gone and left no code.
+        leftovers: Processes that it left behind and that had to be ended after it.
+    """
+
+    code: int | None
+    leftovers: list[int] = []
+
+
+async def start(command: Command) -> "Process":
+    """Start a command that waits for `Process.release`; if the daemon dies before that, it never runs.
+
+    Raises:
+        CleverAgentsError: the log cannot be written, or no process can be made (`disk_full`, `permission_denied`,
+            `not_found`, `internal`).
+        InvalidArgumentError: an argument or a variable holds a NUL character.
+    """
+    try:
+        return _spawn(command)
+    except OSError as error:
+        raise errors.from_os_error(error, f"cannot start {command.argv[0]!r} with the log {command.log}") from error
+    except ValueError as error:
+        raise errors.InvalidArgumentError(f"cannot start {command.argv[0]!r}: {error}") from error
+
+
+async def adopt(
+    identity: ProcessIdentity, exit_file: Path, cookie: dict[str, str]
+) -> "Process | Exit | Literal[Likeness.UNKNOWN]":
+    """Take over a command that an earlier daemon started, or learn how it ended while nobody looked.
+
+    What an ended command left running is ended here.
+
+    Args:
+        identity: What `Process.identity` was.
+        exit_file: The command's exit file.
+        cookie: The variables of the command's environment that only its processes have; may be empty.
+    """
+    watch = None
+    with contextlib.suppress(ProcessLookupError):
+        watch = ExitWatch(identity.pid)
+    # Only now, with the process held by descriptor, does the comparison speak of what will be waited for.
+    likeness = compare(identity)
+    family = Family(identity, cookie)
+    if watch is not None and likeness is Likeness.SAME:
+        return Process(family, watch, lambda: wrapper.read_exit_file(exit_file), None)
+    if watch is not None:
+        watch.close()
+    if likeness is Likeness.UNKNOWN:
+        return Likeness.UNKNOWN
+    if identity.boot_id == clock.boot_id():
+        family.forget_number()
+        await family.clear(LEFTOVER_GRACE)
+    return Exit(wrapper.read_exit_file(exit_file), sorted(family.ended))
+
+
+class Process:
+    """A command, running or waiting for release. Made by `start` and `adopt`."""
+
+    def __init__(
+        self, family: "Family", watch: "ExitWatch", read_code: Callable[[], int | None], go: int | None
+    ) -> None:
+        self._family = family
+        self._watch = watch
+        self._read_code = read_code
+        self._go = go
+        self._killed = False
+        self._ended = asyncio.Event()
+        self._exit: asyncio.Future[Exit] = asyncio.get_running_loop().create_future()
+        self._conclusion: asyncio.Task[None] | None = None
+        self._ending = asyncio.Lock()
+        watch.when_ended(self._on_end)
+
+    @property
+    def identity(self) -> ProcessIdentity:
+        return self._family.leader
+
+    def release(self) -> None:
+        """Let the command run. The second call and one after the end do nothing."""
+        if self._go is None:
+            return
+        with contextlib.suppress(BrokenPipeError):
+            os.write(self._go, b"\n")
+        self._close_go()
+
+    async def wait(self) -> Exit:
+        """How it ended, once nothing of it runs. Any number of tasks may wait, and be cancelled."""
+        return await asyncio.shield(self._exit)
+
+    def send(self, number: signal.Signals) -> None:
+        """Signal the whole group; nothing when the command has ended."""
+        if not self._exit.done():
+            self._watch.signal_group(number)
+
+    async def end(self, grace: float) -> list[int]:
+        """End the command and all that it started.
+
+        Args:
+            grace: Seconds between SIGTERM and SIGKILL.
+
+        Returns:
+            The processes that could not be ended.
+        """
+        async with self._ending:
+            if self._exit.done():
+                return []
+            if self._conclusion is not None:
+                await asyncio.wait([self._conclusion])
+                return []
+            try:
+                return await self._end(grace)
+            finally:
+                # Not before: while the wrapper is a zombie of ours, its number belongs to nobody else.
+                if self._ended.is_set():
+                    self._finish(self._read_code())
+
+    async def _end(self, grace: float) -> list[int]:
+        loop = asyncio.get_running_loop()
+        deadline = loop.time() + grace
+        await self._family.warn_runaways()
+        self.send(signal.SIGTERM)
+        self.send(signal.SIGCONT)  # a stopped process does not see its SIGTERM
+        if not await _within(grace, self._ended.wait()):
+            self._killed = True
+            self.send(signal.SIGKILL)
+            await _within(KILL_WAIT, self._ended.wait())
+        stubborn = await self._family.clear(deadline - loop.time())
+        return stubborn if self._ended.is_set() else [self.identity.pid, *stubborn]
+
+    def _on_end(self) -> None:
+        self._ended.set()
+        if self._ending.locked():
+            return
+        code = self._read_code()
+        if self._watch.signal_group(0):
+            self._conclusion = asyncio.create_task(self._conclude(code), name=f"leftovers of {self.identity.pid}")
+        else:
+            self._finish(code)
+
+    async def _conclude(self, code: int | None) -> None:
+        try:
+            await self._family.clear(LEFTOVER_GRACE)
+        finally:
+            self._finish(code)
+
+    def _finish(self, code: int | None) -> None:
+        if code is None and self._killed:
+            code = 128 + signal.SIGKILL  # ours: it took an adopted wrapper too, before it could write
+        self._close_go()
+        self._watch.close()
+        if not self._exit.done():
+            self._exit.set_result(Exit(code, sorted(self._family.ended)))
+
+    def _close_go(self) -> None:
+        if self._go is not None:
+            os.close(self._go)
+            self._go = None
+
+
+def _spawn(command: Command) -> Process:
+    argv, environment = wrapper.wrap(
+        command.argv,
+        command.environment,
+        umask=command.umask,
+        cwd=command.cwd,
+        stdin=command.stdin,
+        exit_file=command.exit_file,
+    )
+    command.exit_file.unlink(missing_ok=True)
+    with contextlib.ExitStack() as held:
+        log = os.open(command.log, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+        held.callback(os.close, log)
+        wait, go = os.pipe()
+        held.callback(os.close, wait)
+        unreleased = held.enter_context(contextlib.ExitStack())
+        unreleased.callback(os.close, go)
+        pid = os.posix_spawn(
+            "/bin/sh",
+            argv,
+            environment,
+            file_actions=[(os.POSIX_SPAWN_DUP2, ours, theirs) for ours, theirs in ((wait, 0), (log, 1), (log, 2))],
+            setsid=True,
+            setsigmask=[],
+            setsigdef=_DEFAULT_SIGNALS,
+        )
+        # Nothing of the command has run yet: it waits for the pipe, and ends by itself when that is closed.
+        seen = look(pid)
+        identity = ProcessIdentity(pid, seen.start_time if seen else 0, clock.boot_id())
+        family = Family(identity, _cookie(command.environment))
+        process = Process(family, ExitWatch(pid), lambda: _reap(pid, command.exit_file), go)
+        unreleased.pop_all()
+        return process
+
+
+def _cookie(environment: Mapping[str, str]) -> dict[str, str]:
+    """Without its job a step's name is not unique, and then it tells nobody apart."""
+    if COOKIE_NAMES[0] not in environment:
+        return {}
+    return {name: environment[name] for name in COOKIE_NAMES if name in environment}
+
+
+def _reap(pid: int, exit_file: Path) -> int | None:
+    try:
+        _, status = os.waitpid(pid, 0)
+    except ChildProcessError:
+        return wrapper.read_exit_file(exit_file)
+    code = os.waitstatus_to_exitcode(status)
+    return code if code >= 0 else 128 - code
+
+
+async def _within(seconds: float, awaitable: Awaitable[object]) -> bool:
+    try:
+        await asyncio.wait_for(awaitable, seconds)
+    except TimeoutError:
+        return False
+    return True

@@ -1,0 +1,422 @@
+"""The wire: a 4-byte big-endian length, then one msgpack document that is one of the tagged structs below.
+
+Both ends say `Hello` first. A client then sends `Ask`s, each a request with an id of its choice, and gets for each one
+`Reply` or one `Failure` with that id, in the order in which they are done; a subscriber also gets `Notice`s. A frame
+that is too long,
+malformed or of an unknown type is answered by a `Failure` with id 0, and the connection is closed.
+"""
+
+import struct
+from typing import Any, Generic, TypeVar, cast, get_args
+
+import msgspec
+
+from daemon import views
+from store import errors
+
+PROTOCOL_VERSION = 1
+REQUEST_LIMIT = 8 * 1024 * 1024
+"""Bytes of the longest frame that the daemon reads."""
+REPLY_LIMIT = 256 * 1024 * 1024
+"""Bytes of the longest frame that a client reads: a diff may be long."""
+HELLO_SECONDS = 5.0
+
+V = TypeVar("V")
+
+
+class Message(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag_field="type"):
+    """One frame."""
+
+
+class Hello(Message, frozen=True, tag="hello"):
+    """Who is at this end of the socket. The daemon's also tells whether it takes new work."""
+
+    protocol: int
+    version: str
+    pid: int
+    draining: bool = False
+
+
+class Request(Message, Generic[V], frozen=True):
+    """Something asked of the daemon; `V` is the shape of the answer."""
+
+
+class Ping(Request[str], frozen=True, tag="ping"):
+    """Answer at once."""
+
+
+class Status(Request[views.StatusView], frozen=True, tag="status"):
+    """What needs the user, what runs, what waits."""
+
+    limit: int = 10
+
+
+class DaemonStatus(Request[views.DaemonView], frozen=True, tag="daemon.status"):
+    """The daemon about itself."""
+
+
+class DaemonStop(Request[views.StoppingView], frozen=True, tag="daemon.stop"):
+    """Stop: no new claims; running steps get `grace` seconds, then are left to the next daemon, or ended with `kill`."""
+
+    grace: float = 0
+    kill: bool = False
+
+
+class Diagnostics(Request[views.DiagnosticsView], frozen=True, tag="diagnostics"):
+    """Check everything that can be checked."""
+
+
+class ProjectAdd(Request[views.ProjectView], frozen=True, tag="project.add"):
+    """Register a directory; `path` is absolute. Without a name the directory's own name is used."""
+
+    path: str
+    name: str | None = None
+
+
+class ProjectList(Request[views.ProjectsView], frozen=True, tag="project.list"):
+    """Every registered project."""
+
+
+class ProjectShow(Request[views.ProjectView], frozen=True, tag="project.show"):
+    """One project."""
+
+    project: str
+
+
+class ProjectRemove(Request[views.RemovedView], frozen=True, tag="project.remove"):
+    """Forget a project that no unfinished plan works on; its directory is not touched."""
+
+    project: str
+
+
+class ActionCreate(Request[views.ActionView], frozen=True, tag="action.create"):
+    """Register the action that `content` describes; `source` names the file in messages."""
+
+    content: bytes
+    source: str
+    update: bool = False
+
+
+class ActionValidate(Request[views.ActionView], frozen=True, tag="action.validate"):
+    """Check an action file without registering it."""
+
+    content: bytes
+    source: str
+
+
+class ActionList(Request[views.ActionsView], frozen=True, tag="action.list"):
+    """Every action that is not archived."""
+
+    archived: bool = False
+
+
+class ActionShow(Request[views.ActionView], frozen=True, tag="action.show"):
+    """One action."""
+
+    action: str
+
+
+class ActionRemove(Request[views.RemovedView], frozen=True, tag="action.remove"):
+    """Forget an action; plans that use it keep their own copy."""
+
+    action: str
+
+
+class PlanUse(Request[views.PlanView], frozen=True, tag="plan.use"):
+    """Make a plan. `environment`, `umask` and the settings are those of the one who asks."""
+
+    action: str
+    projects: list[str]
+    arguments: dict[str, str] = {}
+    name: str | None = None
+    profile: str | None = None
+    priority: int = 0
+    environment: dict[str, bytes] = {}
+    umask: int = 0o022
+
+
+class PlanDryRun(Request[views.DryRunView], frozen=True, tag="plan.dry-run"):
+    """What `PlanUse` would make; nothing is stored."""
+
+    action: str
+    projects: list[str]
+    arguments: dict[str, str] = {}
+    profile: str | None = None
+    environment: dict[str, bytes] = {}
+
+
+class PlanExecute(Request[views.PlanView], frozen=True, tag="plan.execute"):
+    """Start the next phase that `plan execute` stands for, or go on after an error."""
+
+    plan: str
+
+
+class PlanApply(Request[views.PlanView], frozen=True, tag="plan.apply"):
+    """Let the reviewed change into the project. `expect` is the digest that was reviewed."""
+
+    plan: str
+    expect: str | None = None
+    mode: str | None = None
+    allow_empty: bool = False
+    environment: dict[str, bytes] = {}
+
+
+class PlanCancel(Request[views.PlanView], frozen=True, tag="plan.cancel"):
+    """Stop a plan for good; answered when its processes are gone."""
+
+    plan: str
+    reason: str = ""
+
+
+class PlanRevert(Request[views.PlanView], frozen=True, tag="plan.revert"):
+    """Back to Strategize; what was decided is kept, marked as superseded."""
+
+    plan: str
+    reason: str = ""
+
+
+class PlanUndo(Request[views.PlanView], frozen=True, tag="plan.undo"):
+    """Restore what Apply changed."""
+
+    plan: str
+    keep_going: bool = False
+
+
+class PlanList(Request[views.PlansView], frozen=True, tag="plan.list"):
+    """The newest plans that fit; `limit` -1 is all."""
+
+    phase: str | None = None
+    state: str | None = None
+    project: str | None = None
+    action: str | None = None
+    children: bool = False
+    limit: int = 50
+
+
+class PlanShow(Request[views.PlanView], frozen=True, tag="plan.show"):
+    """One plan, by id, part of an id, or name."""
+
+    plan: str
+
+
+class PlanWait(Request[views.PlanView], frozen=True, tag="plan.wait"):
+    """Answered when nothing more happens to the plan by itself; `timed_out` after `timeout` seconds."""
+
+    plan: str
+    timeout: float | None = None
+
+
+class PlanTree(Request[views.PlanTreeView], frozen=True, tag="plan.tree"):
+    """The decisions of a plan."""
+
+    plan: str
+
+
+class PlanDiff(Request[views.PlanDiffView], frozen=True, tag="plan.diff"):
+    """Base against result."""
+
+    plan: str
+
+
+class PlanErrors(Request[views.PlanErrorsView], frozen=True, tag="plan.errors"):
+    """Why a plan does not go on, with the last lines of the steps that failed."""
+
+    plan: str
+
+
+class JobList(Request[views.JobsView], frozen=True, tag="job.list"):
+    """The newest jobs that fit; `limit` -1 is all."""
+
+    status: str | None = None
+    plan: str | None = None
+    limit: int = 50
+
+
+class JobShow(Request[views.JobView], frozen=True, tag="job.show"):
+    """One job."""
+
+    job: str
+
+
+class JobWait(Request[views.JobView], frozen=True, tag="job.wait"):
+    """Answered when the job is over."""
+
+    job: str
+    timeout: float | None = None
+
+
+class JobCancel(Request[views.JobView], frozen=True, tag="job.cancel"):
+    """Cancel the plan's phase that this job carries out."""
+
+    job: str
+    reason: str = ""
+
+
+class EventList(Request[views.EventsView], frozen=True, tag="event.list"):
+    """Events after `since`, or the newest."""
+
+    since: int | None = None
+    plan: str | None = None
+    limit: int = 100
+
+
+class Subscribe(Request[views.SubscribedView], frozen=True, tag="subscribe"):
+    """Be told of every event after `since` (now, when absent), of all plans or of one."""
+
+    since: int | None = None
+    plan: str | None = None
+
+
+AnyRequest = (
+    Ping
+    | Status
+    | DaemonStatus
+    | DaemonStop
+    | Diagnostics
+    | ProjectAdd
+    | ProjectList
+    | ProjectShow
+    | ProjectRemove
+    | ActionCreate
+    | ActionValidate
+    | ActionList
+    | ActionShow
+    | ActionRemove
+    | PlanUse
+    | PlanDryRun
+    | PlanExecute
+    | PlanApply
+    | PlanCancel
+    | PlanRevert
+    | PlanUndo
+    | PlanList
+    | PlanShow
+    | PlanWait
+    | PlanTree
+    | PlanDiff
+    | PlanErrors
+    | JobList
+    | JobShow
+    | JobWait
+    | JobCancel
+    | EventList
+    | Subscribe
+)
+
+
+class Ask(Message, frozen=True, tag="ask"):
+    """A request with the id that its answer will carry."""
+
+    id: int
+    request: AnyRequest
+
+
+class Reply(Message, frozen=True, tag="reply"):
+    """The answer to a request; `messages` are sentences for the user beside the data."""
+
+    id: int
+    data: msgspec.Raw
+    messages: list[str] = []
+
+
+class Failure(Message, frozen=True, tag="failure"):
+    """A request, or with id 0 the connection, was refused."""
+
+    id: int
+    code: str
+    message: str
+    detail: dict[str, Any] = {}
+    suggestions: list[str] = []
+
+    @classmethod
+    def of(cls, error: errors.CleverAgentsError, request_id: int = 0) -> "Failure":
+        return cls(
+            id=request_id,
+            code=error.code,
+            message=error.message,
+            detail=error.detail,
+            suggestions=error.suggestions,
+        )
+
+    def error(self) -> errors.CleverAgentsError:
+        return errors.from_code(self.code, self.message, self.detail, self.suggestions)
+
+
+class Notice(Message, frozen=True, tag="notice"):
+    """One event, for a subscriber."""
+
+    event: views.EventView
+
+
+class CatchUp(Message, frozen=True, tag="catch-up"):
+    """The subscriber was too slow: events after `seq` are to be fetched with `event.list`, then subscribed to again."""
+
+    seq: int
+
+
+FromClient = Hello | Ask
+FromDaemon = Hello | Reply | Failure | Notice | CatchUp
+
+_LENGTH = struct.Struct(">I")
+HEADER = _LENGTH.size
+
+_encoder = msgspec.msgpack.Encoder()
+_from_client: msgspec.msgpack.Decoder[FromClient] = msgspec.msgpack.Decoder(FromClient)
+_from_daemon: msgspec.msgpack.Decoder[FromDaemon] = msgspec.msgpack.Decoder(FromDaemon)
+
+
+def frame(message: Message) -> bytes:
+    """One message, ready to be sent."""
+    body = _encoder.encode(message)
+    return _LENGTH.pack(len(body)) + body
+
+
+def reply(request_id: int, data: object, messages: list[str]) -> bytes:
+    """The frame that answers a request."""
+    return frame(Reply(id=request_id, data=msgspec.Raw(_encoder.encode(data)), messages=messages))
+
+
+def length(header: bytes, limit: int) -> int:
+    """How many bytes follow a header.
+
+    Raises:
+        ProtocolError: more than `limit`, or none.
+    """
+    (size,) = _LENGTH.unpack(header)
+    if not 0 < size <= limit:
+        raise errors.ProtocolError(f"a frame of {size} bytes was announced; 1 to {limit} are allowed")
+    return int(size)
+
+
+def decode_request(body: bytes) -> FromClient:
+    """A frame's message, as the daemon reads it.
+
+    Raises:
+        ProtocolError: the frame is malformed, of an unknown type, or has wrong or unknown fields.
+    """
+    return _decode(_from_client, body)
+
+
+def decode_answer(body: bytes) -> FromDaemon:
+    """A frame's message, as a client reads it.
+
+    Raises:
+        ProtocolError: the frame is malformed, of an unknown type, or has wrong or unknown fields.
+    """
+    return _decode(_from_daemon, body)
+
+
+M = TypeVar("M")
+
+
+def _decode(decoder: msgspec.msgpack.Decoder[M], body: bytes) -> M:
+    try:
+        return decoder.decode(body)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise errors.ProtocolError(f"a message could not be read: {error}") from error
+
+
+def answer_type(request: Request[V]) -> type[V]:
+    """The shape of the answer to a request, as its class declares it."""
+    (base,) = cast("tuple[object, ...]", getattr(type(request), "__orig_bases__"))  # noqa: B009  a class attribute that only typing knows
+    return get_args(base)[0]

@@ -1,0 +1,338 @@
+"""What a person or a script is shown: the `data` of each command, key for key.
+
+Times are RFC 3339 text in UTC with milliseconds; what is absent is `None`. These structs travel over the socket and are
+printed as JSON as they are, so that both faces of the product show the same thing.
+"""
+
+from typing import Any
+
+import msgspec
+
+
+class View(msgspec.Struct, frozen=True):
+    """Something that is shown."""
+
+
+class SandboxView(View, frozen=True):
+    """Where a plan works on one project; `uncarried` names what git cannot carry there, each with the reason."""
+
+    project: str
+    strategy: str
+    path: str | None
+    status: str
+    uncarried: list[str]
+
+
+class StepView(View, frozen=True):
+    id: str
+    title: str
+    kind: str
+    state: str
+    attempt: int
+    exit_code: int | None
+    started_at: str | None
+    finished_at: str | None
+    log: str | None
+
+
+class ChildrenView(View, frozen=True):
+    total: int
+    queued: int
+    processing: int
+    complete: int
+    applied: int
+    errored: int
+    cancelled: int
+
+
+class DiffStatView(View, frozen=True):
+    digest: str
+    files: int
+    insertions: int
+    deletions: int
+
+
+class ErrorView(View, frozen=True):
+    """Why a plan is errored or constrained."""
+
+    code: str
+    message: str
+    step: str | None
+    detail: dict[str, Any]
+
+
+class AppliedView(View, frozen=True):
+    """What an Apply did; also the `data` of a `plan apply` that waited. `moved`: projects that differed from the base."""
+
+    plan_id: str
+    digest: str
+    mode: str
+    files: int
+    insertions: int
+    deletions: int
+    commit: str | None
+    moved: list[str]
+    undo: str
+
+
+class PlanView(View, frozen=True):
+    plan_id: str
+    name: str
+    action: str
+    projects: list[str]
+    phase: str
+    state: str
+    terminal: bool
+    recoverable: bool
+    automation_profile: str
+    profile_source: str
+    arguments: dict[str, Any]
+    priority: int
+    parent_plan_id: str | None
+    root_plan_id: str
+    depth: int
+    base: dict[str, str | None]
+    sandboxes: list[SandboxView]
+    steps: list[StepView]
+    children: ChildrenView
+    diff: DiffStatView | None
+    applied: AppliedView | None
+    error: ErrorView | None
+    reversions: int
+    job_id: str | None
+    revision: int
+    created_at: str
+    updated_at: str
+    started_at: str | None
+    finished_at: str | None
+    next: list[str]
+
+
+class PlansView(View, frozen=True):
+    plans: list[PlanView]
+    total: int
+
+
+class FileView(View, frozen=True):
+    path: str
+    path_base64: str | None
+    old_path: str | None
+    status: str
+    binary: bool
+    insertions: int | None
+    deletions: int | None
+
+
+class PlanDiffView(View, frozen=True):
+    r"""Base against result; a patch that is not UTF-8 is shown with `\\xNN` and given whole in `patch_base64`."""
+
+    plan_id: str
+    digest: str
+    base: dict[str, str | None]
+    files: list[FileView]
+    patch: str
+    patch_base64: str | None
+
+
+class DecisionView(View, frozen=True):
+    decision_id: str
+    parent_id: str | None
+    kind: str
+    question: str
+    choice: str
+    reason: str
+    superseded: bool
+    plan_id: str
+    created_at: str
+
+
+class PlanTreeView(View, frozen=True):
+    decisions: list[DecisionView]
+    children: list["PlanTreeView"]
+
+
+class PlanErrorsView(View, frozen=True):
+    """The error a plan stands in, and what its failed steps said last."""
+
+    plan_id: str
+    error: ErrorView | None
+    steps: list["FailedStepView"]
+    next: list[str]
+
+
+class FailedStepView(View, frozen=True):
+    id: str
+    state: str
+    attempt: int
+    exit_code: int | None
+    log: str | None
+    tail: list[str]
+
+
+class JobView(View, frozen=True):
+    job_id: str
+    plan_id: str
+    phase: str
+    status: str
+    priority: int
+    attempt: int
+    payload_json: str
+    schema_version: int
+    timeout_s: int
+    worker_id: str | None
+    created_at: str
+    started_at: str | None
+    last_heartbeat: str | None
+    cancel_requested_at: str | None
+    finished_at: str | None
+    error_code: str | None
+    error_message: str | None
+
+
+class JobsView(View, frozen=True):
+    jobs: list[JobView]
+    total: int
+
+
+class EventView(View, frozen=True):
+    seq: int
+    time: str
+    kind: str
+    plan_id: str | None
+    job_id: str | None
+    detail: dict[str, Any]
+
+
+class EventsView(View, frozen=True):
+    events: list[EventView]
+    total: int
+
+
+class ProjectView(View, frozen=True):
+    name: str
+    description: str
+    namespace: str
+    source: str
+    revision: int
+    path: str
+    kind: str
+
+
+class ProjectsView(View, frozen=True):
+    projects: list[ProjectView]
+    total: int
+
+
+class ActionView(View, frozen=True):
+    """A registered action with the keys of its file as they were understood."""
+
+    name: str
+    description: str
+    namespace: str
+    source: str
+    revision: int
+    archived: bool
+    definition_of_done: str
+    strategy_actor: str
+    execution_actor: str
+    automation_profile: str | None
+    read_only: bool
+    reusable: bool
+    arguments: list[dict[str, Any]]
+    invariants: list[str]
+    sandbox: dict[str, Any]
+    env: dict[str, str]
+    shell: str | None
+    steps: list[dict[str, Any]]
+    checks: list[dict[str, Any]]
+
+
+class ActionsView(View, frozen=True):
+    actions: list[ActionView]
+    total: int
+
+
+class WorkerView(View, frozen=True):
+    worker_id: str
+    state: str
+    job_id: str | None
+    last_heartbeat: str | None
+    jobs_processed: int
+    jobs_failed: int
+    jobs_cancelled: int
+
+
+class DaemonView(View, frozen=True):
+    running: bool
+    pid: int | None
+    version: str | None
+    protocol: int | None
+    socket: str
+    store: str
+    log: str
+    started_at: str | None
+    workers: list[WorkerView]
+    queued: int
+    running_jobs: int
+    draining: bool
+
+
+class StatusView(View, frozen=True):
+    """One screen: what needs me, what runs, what waits."""
+
+    needs_you: list[PlanView]
+    running: list[PlanView]
+    queued: list[PlanView]
+    done: int
+    daemon: DaemonView
+
+
+class CheckView(View, frozen=True):
+    name: str
+    status: str
+    message: str
+    fix: str | None
+
+
+class CheckSummaryView(View, frozen=True):
+    ok: int
+    warnings: int
+    errors: int
+
+
+class DiagnosticsView(View, frozen=True):
+    checks: list[CheckView]
+    workers: list[WorkerView]
+    summary: CheckSummaryView
+
+
+class DryRunView(View, frozen=True):
+    """What `plan use --dry-run` would do; nothing was stored."""
+
+    action: str
+    projects: list[str]
+    automation_profile: str
+    profile_source: str
+    arguments: dict[str, Any]
+    include: list[str]
+    steps: list[dict[str, Any]]
+
+
+class RemovedView(View, frozen=True):
+    """Something was removed."""
+
+    name: str
+    removed: bool
+
+
+class SubscribedView(View, frozen=True):
+    """From which event on the subscriber is told."""
+
+    seq: int
+
+
+class StoppingView(View, frozen=True):
+    """The daemon was asked to stop, and does."""
+
+    pid: int
+    left_running: int

@@ -1,0 +1,1 @@
+"""What lasts: records, tables, the configuration file, names and errors."""

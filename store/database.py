@@ -1,0 +1,237 @@
+"""The open store: read by anybody, written by one thread with group commit.
+
+Every change is a function that gets a `Transaction`. Requests that wait at the same time share one commit, with a savepoint
+each, so one that fails takes nothing of the others with it. A result is handed out after the commit that holds it.
+Reads have a connection of their own and never wait for the writer.
+"""
+
+import asyncio
+import errno
+import logging
+import threading
+from collections import deque
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Protocol, TypeVar, cast
+
+import apsw
+import msgspec
+
+from store import crashpoints, errors
+from store.clock import Clock
+from store.records import Event, Record
+
+log = logging.getLogger(__name__)
+
+BATCH_LIMIT = 512
+"""Requests that share one commit at most."""
+
+R = TypeVar("R", bound=Record)
+T = TypeVar("T")
+Value = str | bytes | int | float | None
+Bindings = Sequence[Value] | Mapping[str, Value]
+
+
+class Cursor(Protocol):
+    """What a statement returns."""
+
+    def fetchall(self) -> list[tuple[Any, ...]]: ...
+    def fetchone(self) -> tuple[Any, ...] | None: ...
+
+
+class Connection(Protocol):
+    """The part of `apsw.Connection` that is used here, with the types that its stubs leave open."""
+
+    @property
+    def in_transaction(self) -> bool: ...
+    @property
+    def system_errno(self) -> int: ...
+    def execute(self, statements: str, bindings: Bindings | None = None) -> Cursor: ...
+    def pragma(self, name: str, value: str | int | None = None) -> Any: ...
+    def set_busy_timeout(self, milliseconds: int) -> None: ...
+    def close(self, force: bool = False) -> None: ...  # noqa: FBT001, FBT002  apsw's signature
+
+
+class Reader:
+    """SQL in, records out."""
+
+    def __init__(self, connection: Connection, clock: Clock) -> None:
+        self._connection = connection
+        self.clock = clock
+
+    def execute(self, sql: str, bindings: Bindings = ()) -> list[tuple[Any, ...]]:
+        """All rows of one statement."""
+        return self._connection.execute(sql, bindings).fetchall()
+
+    def all(self, record: type[R], sql: str, bindings: Bindings = ()) -> list[R]:
+        """Every row as a record."""
+        return [msgspec.convert(row, record) for row in self.execute(sql, bindings)]
+
+    def one(self, record: type[R], sql: str, bindings: Bindings = ()) -> R | None:
+        """The first row as a record, if there is one."""
+        row = self._connection.execute(sql, bindings).fetchone()
+        return None if row is None else msgspec.convert(row, record)
+
+    def scalar(self, sql: str, bindings: Bindings = ()) -> Any:
+        """The first column of the first row, or `None`."""
+        row = self._connection.execute(sql, bindings).fetchone()
+        return None if row is None else row[0]
+
+
+class Transaction(Reader):
+    """What a writing function gets: reads see its own writes; events become visible with the commit."""
+
+    def __init__(self, connection: Connection, clock: Clock) -> None:
+        super().__init__(connection, clock)
+        self.now = clock.now()
+        self.events: list[Event] = []
+
+    def event(self, kind: str, *, plan_id: str | None = None, job_id: str | None = None, **detail: object) -> None:
+        """Append an event in this transaction."""
+        detail_json = msgspec.json.encode(detail).decode()
+        seq = cast("int", self.scalar(_INSERT_EVENT, (self.now, kind, plan_id, job_id, detail_json)))
+        self.events.append(Event(seq, self.now, kind, plan_id, job_id, detail_json))
+
+
+_INSERT_EVENT = "INSERT INTO events (time, kind, plan_id, job_id, detail_json) VALUES (?, ?, ?, ?, ?) RETURNING seq"
+
+
+class _Request(msgspec.Struct):
+    work: Callable[[Transaction], Any]
+    future: "asyncio.Future[Any]"
+    result: Any = None
+    error: BaseException | None = None
+
+
+class Database:
+    """The open store of one daemon.
+
+    `write` and `read` belong to the event loop's thread. `on_commit` is called there with the events of each commit,
+    before the results of that commit are handed out.
+    """
+
+    def __init__(self, writer: Connection, reader: Connection, clock: Clock) -> None:
+        self.clock = clock
+        self.read = Reader(reader, clock)
+        self.on_commit: Callable[[list[Event]], None] = lambda _events: None
+        self._writer = writer
+        self._reader = reader
+        self._loop = asyncio.get_running_loop()
+        self._waiting: deque[_Request] = deque()
+        self._wake = threading.Semaphore(0)
+        self._closing = False
+        self._thread = threading.Thread(target=self._run, name="store-writer", daemon=True)
+        self._thread.start()
+
+    async def write(self, work: Callable[[Transaction], T]) -> T:
+        """Run `work` in a transaction; its result comes back once it is durable.
+
+        Raises:
+            CleverAgentsError: what `work` raised; nothing of it was written.
+            DiskFullError, StoreDamagedError: the commit failed; nothing was written.
+        """
+        if self._closing:
+            raise errors.DaemonUnavailableError("the daemon is stopping; the store takes no more changes")
+        future: asyncio.Future[T] = self._loop.create_future()
+        self._waiting.append(_Request(work, future))
+        self._wake.release()
+        return await future
+
+    async def close(self) -> None:
+        """Commit what waits, note the clean end, close."""
+        if self._closing:
+            return
+        self._closing = True
+        self._wake.release()
+        await asyncio.to_thread(self._thread.join)
+        try:
+            self._writer.execute("INSERT OR REPLACE INTO meta VALUES ('clean', '1')")
+        except apsw.Error as error:  # the next start checks the store, and that is all
+            log.warning("the clean end could not be noted: %s", error)
+        finally:
+            self._reader.close()
+            self._writer.close()
+
+    def _run(self) -> None:
+        while True:
+            self._wake.acquire()
+            batch = self._take()
+            if batch:
+                self._commit(batch)
+            elif self._closing:
+                return
+
+    def _take(self) -> list[_Request]:
+        batch: list[_Request] = []
+        while self._waiting and len(batch) < BATCH_LIMIT:
+            batch.append(self._waiting.popleft())
+            if len(batch) > 1:
+                self._wake.acquire(blocking=False)
+        return batch
+
+    def _commit(self, batch: list[_Request]) -> None:
+        events: list[Event] = []
+        try:
+            self._writer.execute("BEGIN IMMEDIATE")
+            for request in batch:
+                events += self._savepoint(request)
+            crashpoints.reach("store.before-commit")
+            self._writer.execute("COMMIT")
+            crashpoints.reach("store.after-commit")
+        except apsw.Error as error:
+            self._roll_back(batch, error)
+            events = []
+        self._loop.call_soon_threadsafe(self._deliver, batch, events)
+
+    def _savepoint(self, request: _Request) -> list[Event]:
+        transaction = Transaction(self._writer, self.clock)
+        self._writer.execute("SAVEPOINT request")
+        try:
+            request.result = request.work(transaction)
+        except apsw.FullError:
+            raise  # SQLite has rolled the whole transaction back
+        except Exception as error:  # noqa: BLE001  whatever it is belongs to the one who asked
+            self._writer.execute("ROLLBACK TO request; RELEASE request")
+            request.error = self._translated(error) if isinstance(error, apsw.Error) else error
+            return []
+        self._writer.execute("RELEASE request")
+        return transaction.events
+
+    def _roll_back(self, batch: list[_Request], error: apsw.Error) -> None:
+        if self._writer.in_transaction:
+            self._writer.execute("ROLLBACK")
+        for request in batch:
+            request.error = request.error or self._translated(error)
+
+    def _translated(self, error: apsw.Error) -> errors.CleverAgentsError:
+        """SQLite reports only ENOSPC as a full disk; a file or a quota at its limit is an I/O error with an errno."""
+        if isinstance(error, apsw.IOError) and self._writer.system_errno in {errno.EFBIG, errno.EDQUOT}:
+            return from_sqlite(apsw.FullError(str(error)))
+        return from_sqlite(error)
+
+    def _deliver(self, batch: list[_Request], events: list[Event]) -> None:
+        if events:
+            self.on_commit(events)
+        for request in batch:
+            if request.future.cancelled():
+                continue
+            if request.error is not None:
+                request.future.set_exception(request.error)
+            else:
+                request.future.set_result(request.result)
+
+
+def sqlite_version() -> str:
+    """The version of the SQLite library in use."""
+    return apsw.sqlite_lib_version()
+
+
+def from_sqlite(error: apsw.Error) -> errors.CleverAgentsError:
+    """SQLite's error as ours."""
+    if isinstance(error, apsw.FullError):
+        return errors.DiskFullError(
+            "the store cannot be written: the disk is full",
+            suggestions=["free some space and run the same command again"],
+        )
+    if isinstance(error, (apsw.CorruptError, apsw.NotADBError)):
+        return errors.StoreDamagedError(f"the store is damaged: {error}", suggestions=["ca diagnostics"])
+    return errors.InternalError(f"the store refused a statement: {error}")

@@ -1,0 +1,61 @@
+"""Definitions: registered projects and actions."""
+
+from store import rows
+from store.database import Reader, Transaction
+from store.records import Action, Project
+
+_SQL = rows.statements("definitions")
+
+
+def project(db: Reader, name: str) -> Project | None:
+    return db.one(Project, _SQL["project"], (name,))
+
+
+def project_at(db: Reader, path: str) -> Project | None:
+    return db.one(Project, _SQL["project_at"], (path,))
+
+
+def projects(db: Reader) -> list[Project]:
+    return db.all(Project, _SQL["projects"])
+
+
+def add_project(tx: Transaction, new: Project) -> None:
+    rows.insert(tx, "projects", new)
+    tx.event("project.added", project=new.name)
+
+
+def remove_project(tx: Transaction, name: str) -> bool:
+    """Whether there was one."""
+    removed = tx.scalar(_SQL["remove_project"], (name,)) is not None
+    if removed:
+        tx.event("project.removed", project=name)
+    return removed
+
+
+def action(db: Reader, name: str) -> Action | None:
+    return db.one(Action, _SQL["action"], (name,))
+
+
+def actions(db: Reader, *, archived: bool = False) -> list[Action]:
+    return db.all(Action, _SQL["actions"], {"archived": archived})
+
+
+def put_action(tx: Transaction, new: Action) -> None:
+    """Add an action or take the place of the one of that name."""
+    tx.execute(_SQL["remove_action"], (new.name,))
+    rows.insert(tx, "actions", new)
+    tx.event("action.stored", action=new.name, revision=new.revision)
+
+
+def remove_action(tx: Transaction, name: str) -> bool:
+    """Whether there was one."""
+    removed = tx.scalar(_SQL["remove_action"], (name,)) is not None
+    if removed:
+        tx.event("action.removed", action=name)
+    return removed
+
+
+def archive_action(tx: Transaction, name: str) -> None:
+    """An action that is not reusable made its plan."""
+    tx.execute(_SQL["archive_action"], {"name": name, "now": tx.now})
+    tx.event("action.archived", action=name)

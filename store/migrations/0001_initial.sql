@@ -1,0 +1,222 @@
+-- The first schema. Times are microseconds since 1970 in UTC; *_json columns hold JSON text.
+
+CREATE TABLE meta (
+    key TEXT PRIMARY KEY,
+    value TEXT NOT NULL
+) STRICT, WITHOUT ROWID;
+
+-- Numbers that only grow: lock fences, and the numbers in the names of plans.
+CREATE TABLE counters (
+    name TEXT PRIMARY KEY,
+    value INTEGER NOT NULL
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE projects (
+    project_id TEXT PRIMARY KEY,
+    name TEXT NOT NULL UNIQUE,
+    path TEXT NOT NULL UNIQUE,
+    kind TEXT NOT NULL CHECK (kind IN ('git', 'folder')),
+    description TEXT NOT NULL DEFAULT '',
+    created_at INTEGER NOT NULL
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE actions (
+    name TEXT PRIMARY KEY,
+    content TEXT NOT NULL,
+    digest TEXT NOT NULL,
+    description TEXT NOT NULL DEFAULT '',
+    source TEXT NOT NULL DEFAULT 'local' CHECK (source IN ('local', 'synced')),
+    revision INTEGER NOT NULL,
+    archived INTEGER NOT NULL DEFAULT 0,
+    created_at INTEGER NOT NULL,
+    updated_at INTEGER NOT NULL
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE plans (
+    plan_id TEXT PRIMARY KEY,
+    name TEXT NOT NULL UNIQUE,
+    action TEXT NOT NULL,
+    definition_json TEXT NOT NULL,
+    arguments_json TEXT NOT NULL,
+    phase TEXT NOT NULL,
+    state TEXT NOT NULL,
+    automation_profile TEXT NOT NULL,
+    profile_source TEXT NOT NULL,
+    priority INTEGER NOT NULL DEFAULT 0,
+    parent_plan_id TEXT REFERENCES plans (plan_id) DEFERRABLE INITIALLY DEFERRED,
+    root_plan_id TEXT NOT NULL,
+    depth INTEGER NOT NULL DEFAULT 0,
+    reversions INTEGER NOT NULL DEFAULT 0,
+    attempt INTEGER NOT NULL DEFAULT 0,
+    revision INTEGER NOT NULL DEFAULT 1,
+    umask INTEGER NOT NULL,
+    error_json TEXT,
+    diff_json TEXT,
+    applied_json TEXT,
+    job_id TEXT,
+    created_at INTEGER NOT NULL,
+    updated_at INTEGER NOT NULL,
+    started_at INTEGER,
+    finished_at INTEGER,
+    pruned_at INTEGER,
+    CHECK (
+        phase IN ('strategize', 'execute') AND state IN ('queued', 'processing', 'complete', 'errored', 'cancelled')
+        OR phase = 'apply' AND state IN ('queued', 'processing', 'applied', 'constrained', 'errored', 'cancelled')
+    )
+) STRICT;
+
+CREATE INDEX plans_by_position ON plans (phase, state, plan_id);
+CREATE INDEX plans_by_parent ON plans (parent_plan_id) WHERE parent_plan_id IS NOT NULL;
+CREATE INDEX plans_over ON plans (finished_at) WHERE finished_at IS NOT NULL AND pruned_at IS NULL;
+CREATE INDEX plans_of_roots ON plans (plan_id) WHERE parent_plan_id IS NULL;
+CREATE INDEX plans_of_roots_by_state ON plans (state, plan_id) WHERE parent_plan_id IS NULL;
+
+CREATE TABLE plan_projects (
+    plan_id TEXT NOT NULL REFERENCES plans (plan_id) ON DELETE CASCADE,
+    position INTEGER NOT NULL,
+    project_id TEXT NOT NULL,
+    project TEXT NOT NULL,
+    path TEXT NOT NULL,
+    kind TEXT NOT NULL,
+    strategy TEXT NOT NULL CHECK (strategy IN ('clone', 'none')),
+    sandbox_path TEXT,
+    sandbox_status TEXT NOT NULL DEFAULT 'absent' CHECK (sandbox_status IN ('absent', 'ready', 'removed')),
+    head TEXT,
+    branch TEXT,
+    modified INTEGER NOT NULL DEFAULT 0,
+    base TEXT,
+    base_tree TEXT,
+    tip TEXT,
+    tip_tree TEXT,
+    uncarried_json TEXT NOT NULL DEFAULT '[]',
+    PRIMARY KEY (plan_id, position)
+) STRICT, WITHOUT ROWID;
+
+CREATE INDEX plan_projects_by_project ON plan_projects (project, plan_id);
+
+CREATE TABLE steps (
+    plan_id TEXT NOT NULL REFERENCES plans (plan_id) ON DELETE CASCADE,
+    step_id TEXT NOT NULL,
+    position INTEGER NOT NULL,
+    title TEXT NOT NULL,
+    kind TEXT NOT NULL CHECK (kind IN ('run', 'prompt', 'subplans')),
+    spec_json TEXT NOT NULL,
+    state TEXT NOT NULL CHECK (
+        state IN ('pending', 'running', 'succeeded', 'failed', 'timed_out', 'cancelled', 'skipped', 'lost')
+    ),
+    attempt INTEGER NOT NULL DEFAULT 0,
+    exit_code INTEGER,
+    started_at INTEGER,
+    finished_at INTEGER,
+    deadline_at INTEGER,
+    log TEXT,
+    exit_file TEXT,
+    pid INTEGER,
+    process_start INTEGER,
+    boot_id TEXT,
+    PRIMARY KEY (plan_id, step_id)
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE decisions (
+    decision_id TEXT PRIMARY KEY,
+    plan_id TEXT NOT NULL REFERENCES plans (plan_id) ON DELETE CASCADE,
+    parent_id TEXT,
+    kind TEXT NOT NULL,
+    question TEXT NOT NULL,
+    choice TEXT NOT NULL,
+    reason TEXT NOT NULL,
+    superseded INTEGER NOT NULL DEFAULT 0,
+    created_at INTEGER NOT NULL
+) STRICT;
+
+CREATE INDEX decisions_by_plan ON decisions (plan_id, decision_id);
+
+CREATE TABLE async_jobs (
+    job_id TEXT PRIMARY KEY,
+    plan_id TEXT NOT NULL REFERENCES plans (plan_id) ON DELETE CASCADE,
+    phase TEXT NOT NULL CHECK (phase IN ('strategize', 'execute', 'apply')),
+    status TEXT NOT NULL CHECK (status IN ('queued', 'running', 'succeeded', 'failed', 'cancelled')),
+    priority INTEGER NOT NULL DEFAULT 0,
+    attempt INTEGER NOT NULL DEFAULT 0,
+    payload_json TEXT NOT NULL,
+    schema_version INTEGER NOT NULL,
+    timeout_s INTEGER NOT NULL,
+    worker_id TEXT,
+    created_at INTEGER NOT NULL,
+    started_at INTEGER,
+    last_heartbeat INTEGER,
+    cancel_requested_at INTEGER,
+    finished_at INTEGER,
+    error_code TEXT,
+    error_message TEXT,
+    root_plan_id TEXT NOT NULL,
+    depth INTEGER NOT NULL DEFAULT 0,
+    turn INTEGER NOT NULL,
+    CHECK ((status = 'running') <= (worker_id IS NOT NULL)),
+    CHECK ((status IN ('succeeded', 'failed', 'cancelled')) = (finished_at IS NOT NULL))
+) STRICT;
+
+-- The order of claims. Partial, so that a million finished jobs cost a claim nothing.
+CREATE INDEX jobs_queued ON async_jobs (priority DESC, turn, job_id) WHERE status = 'queued';
+CREATE INDEX jobs_queued_of_root ON async_jobs (root_plan_id, turn) WHERE status = 'queued';
+CREATE INDEX jobs_running ON async_jobs (phase, depth, turn) WHERE status = 'running';
+CREATE INDEX jobs_finished ON async_jobs (finished_at) WHERE finished_at IS NOT NULL;
+CREATE INDEX jobs_by_plan ON async_jobs (plan_id, job_id);
+-- A plan has at most one job that is not over.
+CREATE UNIQUE INDEX jobs_open_of_plan ON async_jobs (plan_id) WHERE status IN ('queued', 'running');
+
+CREATE TABLE locks (
+    resource_type TEXT NOT NULL CHECK (resource_type IN ('plan', 'project', 'file', 'user')),
+    resource_id TEXT NOT NULL,
+    owner_id TEXT NOT NULL,
+    acquired_at INTEGER NOT NULL,
+    expires_at INTEGER NOT NULL,
+    boot_id TEXT NOT NULL,
+    fence INTEGER NOT NULL,
+    PRIMARY KEY (resource_type, resource_id)
+) STRICT, WITHOUT ROWID;
+
+CREATE INDEX locks_by_owner ON locks (owner_id);
+
+-- AUTOINCREMENT: a pruned event's number is never given again.
+CREATE TABLE events (
+    seq INTEGER PRIMARY KEY AUTOINCREMENT,
+    time INTEGER NOT NULL,
+    kind TEXT NOT NULL,
+    plan_id TEXT,
+    job_id TEXT,
+    detail_json TEXT NOT NULL
+) STRICT;
+
+CREATE INDEX events_by_plan ON events (plan_id, seq) WHERE plan_id IS NOT NULL;
+
+CREATE TABLE workers (
+    worker_id TEXT PRIMARY KEY,
+    state TEXT NOT NULL CHECK (state IN ('idle', 'busy', 'stopped')),
+    job_id TEXT,
+    last_heartbeat INTEGER,
+    jobs_processed INTEGER NOT NULL DEFAULT 0,
+    jobs_failed INTEGER NOT NULL DEFAULT 0,
+    jobs_cancelled INTEGER NOT NULL DEFAULT 0
+) STRICT, WITHOUT ROWID;
+
+-- What Apply is about to change, durable before the first change; kept for Undo.
+CREATE TABLE journals (
+    plan_id TEXT PRIMARY KEY REFERENCES plans (plan_id) ON DELETE CASCADE,
+    state TEXT NOT NULL CHECK (state IN ('writing', 'written', 'undoing')),
+    mode TEXT NOT NULL,
+    created_at INTEGER NOT NULL
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE journal_entries (
+    plan_id TEXT NOT NULL REFERENCES journals (plan_id) ON DELETE CASCADE,
+    position INTEGER NOT NULL,
+    project TEXT NOT NULL,
+    target TEXT NOT NULL CHECK (target IN ('file', 'index', 'ref')),
+    path BLOB NOT NULL,
+    old_mode INTEGER,
+    old TEXT,
+    new_mode INTEGER,
+    new TEXT,
+    PRIMARY KEY (plan_id, position)
+) STRICT, WITHOUT ROWID;

@@ -1,0 +1,152 @@
+"""Opening the store's file: made when there is none, checked after an unclean end, migrated after a copy was made.
+
+A damaged or newer store is refused with the way back, and never replaced by an empty one.
+"""
+
+import logging
+import os
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import cast
+
+import apsw
+
+from store import crashpoints, errors
+from store.clock import Clock
+from store.database import Connection, Database, from_sqlite
+
+log = logging.getLogger(__name__)
+
+APPLICATION_ID = 0x43417374  # "CAst"
+OLDEST_SQLITE = (3, 51, 3)  # the first with the fix of the WAL-reset race
+MIGRATIONS = Path(__file__).parent / "migrations"
+
+
+def open_store(path: Path, backups: Path, clock: Clock, *, migrations: Path = MIGRATIONS) -> Database:
+    """Open the store, made or migrated as needed; called in the event loop's thread, after the forks.
+
+    Raises:
+        StoreDamagedError: it is damaged, of a newer version, or not ours; the file is untouched.
+        DiskFullError, PermissionDeniedError: it cannot be made or migrated.
+    """
+    if tuple(map(int, apsw.sqlite_lib_version().split("."))) < OLDEST_SQLITE:
+        oldest = ".".join(map(str, OLDEST_SQLITE))
+        raise errors.StoreDamagedError(
+            f"SQLite {apsw.sqlite_lib_version()} can lose data in WAL mode; {oldest} or newer is needed",
+            suggestions=["python -m pip install --upgrade apsw"],
+        )
+    steps = _migrations(migrations)
+    try:
+        if not os.path.lexists(path):
+            _create(path, steps)
+        writer = _connect(path, apsw.SQLITE_OPEN_READWRITE)
+        try:
+            _check(writer, path, backups, len(steps))
+            _migrate(writer, path, backups, steps)
+        except BaseException:
+            writer.close()
+            raise
+        return Database(writer, _connect(path, apsw.SQLITE_OPEN_READONLY), clock)
+    except apsw.FullError as error:
+        raise from_sqlite(error) from error
+    except (apsw.CorruptError, apsw.NotADBError) as error:
+        raise _damaged(path, backups, str(error)) from error
+    except (apsw.CantOpenError, apsw.ReadOnlyError, apsw.PermissionsError, apsw.IOError) as error:
+        raise errors.PermissionDeniedError(
+            f"cannot open the store {path}: {error}", suggestions=[f"check the owner and mode of {path}"]
+        ) from error
+    except apsw.BusyError as error:
+        raise errors.LockConflictError(
+            f"the store {path} is locked by another program",
+            suggestions=["end the program that has it open, then try again"],
+        ) from error
+
+
+def _connect(path: Path, flags: int) -> Connection:
+    connection = cast("Connection", apsw.Connection(str(path), flags=flags))
+    connection.set_busy_timeout(2000)
+    connection.execute("PRAGMA synchronous = FULL; PRAGMA foreign_keys = ON; PRAGMA trusted_schema = OFF")
+    return connection
+
+
+def _create(path: Path, steps: list[Path]) -> None:
+    """Make a new store under another name first, so that a crash never leaves half of one."""
+    fresh = path.with_name(path.name + ".new")
+    fresh.unlink(missing_ok=True)
+    connection = cast("Connection", apsw.Connection(str(fresh)))
+    connection.pragma("journal_mode", "wal")
+    connection.pragma("application_id", APPLICATION_ID)
+    connection.execute("BEGIN IMMEDIATE")
+    for step in steps:
+        connection.execute(step.read_text(encoding="utf-8"))
+    connection.execute(f"PRAGMA user_version = {len(steps)}; INSERT INTO meta VALUES ('clean', '1'); COMMIT")
+    connection.close()
+    fresh.chmod(0o600)
+    fresh.rename(path)
+
+
+def _check(connection: Connection, path: Path, backups: Path, newest: int) -> None:
+    """Refuse what is not ours, newer than us, or damaged; then note that the store is in use."""
+    if path.stat().st_size == 0:
+        raise _damaged(path, backups, "the file is empty")
+    if connection.pragma("application_id") != APPLICATION_ID:
+        raise _damaged(path, backups, "the file is not a store of CleverAgents")
+    version = cast("int", connection.pragma("user_version"))
+    if version > newest:
+        raise errors.StoreDamagedError(
+            f"the store {path} has version {version}; this program knows versions up to {newest}",
+            detail={"path": str(path), "version": version, "supported": newest},
+            suggestions=["install the newer program again", *_ways_back(path, backups)],
+        )
+    row = connection.execute("SELECT value FROM meta WHERE key = 'clean'").fetchone()
+    if row is None or row[0] != "1":
+        verdict = connection.execute("PRAGMA integrity_check(1)").fetchone()
+        if verdict != ("ok",):
+            raise _damaged(path, backups, str(verdict and verdict[0]))
+    connection.execute("INSERT OR REPLACE INTO meta VALUES ('clean', '0')")
+
+
+def _migrate(connection: Connection, path: Path, backups: Path, steps: list[Path]) -> None:
+    """Run the migrations that are missing in one transaction, after a copy of the store was made."""
+    version = cast("int", connection.pragma("user_version"))
+    if version == len(steps):
+        return
+    copy = backups / f"store-v{version}-{datetime.now(UTC):%Y%m%dT%H%M%S%f}.db"
+    connection.execute("VACUUM INTO ?", (str(copy),))
+    copy.chmod(0o600)
+    connection.execute("BEGIN IMMEDIATE")
+    try:
+        for number, step in enumerate(steps[version:], start=version + 1):
+            connection.execute(step.read_text(encoding="utf-8"))
+            connection.execute(f"PRAGMA user_version = {number}")
+            crashpoints.reach("store.migrate")
+        connection.execute("COMMIT")
+    except apsw.Error as error:
+        connection.execute("ROLLBACK")
+        raise errors.StoreDamagedError(
+            f"the store {path} could not be brought from version {version} to {len(steps)}: {error}; it is unchanged",
+            suggestions=_ways_back(path, backups),
+        ) from error
+    log.info("store migrated from version %d to %d; the copy before is %s", version, len(steps), copy)
+
+
+def _migrations(directory: Path) -> list[Path]:
+    steps = sorted(directory.glob("*.sql"))
+    numbers = [int(step.name.split("_")[0]) for step in steps]
+    if numbers != list(range(1, len(steps) + 1)):
+        raise errors.InternalError(f"the migrations in {directory} are not numbered 1 to {len(steps)}: {numbers}")
+    return steps
+
+
+def _damaged(path: Path, backups: Path, reason: str) -> errors.StoreDamagedError:
+    return errors.StoreDamagedError(
+        f"the store {path} is damaged: {reason}. It was left as it is.",
+        detail={"path": str(path), "reason": reason},
+        suggestions=_ways_back(path, backups),
+    )
+
+
+def _ways_back(path: Path, backups: Path) -> list[str]:
+    copies = sorted(backups.glob("store-*.db"), key=lambda copy: copy.stat().st_mtime, reverse=True)
+    restore = [f"restore the copy of an earlier version: cp {copies[0]} {path}"] if copies else []
+    return [*restore, f"set it aside and start with an empty store: mv {path} {path}.damaged"]

@@ -1,0 +1,135 @@
+"""Plans with their projects, steps and decisions. Only `daemon.lifecycle` and the phases that it admits write here."""
+
+from collections.abc import Iterable
+
+from store import rows
+from store.database import Reader, Transaction, Value
+from store.records import Decision, Plan, PlanProject, Step
+from store.states import State
+
+_SQL = rows.statements("plans")
+EVERYTHING = -1
+"""The limit that is none."""
+
+
+def insert(tx: Transaction, plan: Plan, projects: Iterable[PlanProject]) -> None:
+    rows.insert(tx, "plans", plan)
+    for project in projects:
+        rows.insert(tx, "plan_projects", project)
+
+
+def update(tx: Transaction, plan: Plan, **changes: Value) -> Plan:
+    """Change columns of a plan; its revision grows, its `updated_at` is now."""
+    changes = {**changes, "revision": plan.revision + 1, "updated_at": tx.now}
+    updated = rows.update(tx, Plan, "plans", {"plan_id": plan.plan_id}, changes)
+    assert updated is not None, "a plan is never deleted"
+    return updated
+
+
+def get(db: Reader, plan_id: str) -> Plan | None:
+    return db.one(Plan, _SQL["get"], (plan_id,))
+
+
+def named(db: Reader, name: str) -> Plan | None:
+    return db.one(Plan, _SQL["named"], (name,))
+
+
+def like(db: Reader, part: str) -> list[Plan]:
+    """Plans whose id holds `part`, newest first, at most 11."""
+    return db.all(Plan, _SQL["like"], {"part": part})
+
+
+def find(
+    db: Reader,
+    *,
+    phase: str | None = None,
+    state: str | None = None,
+    project: str | None = None,
+    action: str | None = None,
+    children: bool = False,
+    limit: int = EVERYTHING,
+) -> tuple[list[Plan], int]:
+    """The newest plans that fit, at most `limit`, and how many fit in all."""
+    wanted: dict[str, Value] = {
+        "phase": phase,
+        "state": state,
+        "project": project,
+        "action": action,
+        "children": children,
+    }
+    return db.all(Plan, _SQL["list"], {**wanted, "limit": limit}), int(db.scalar(_SQL["count"], wanted))
+
+
+def waiting_for_user(db: Reader, limit: int = EVERYTHING) -> list[Plan]:
+    """Root plans that go on only when somebody says so, the latest first."""
+    return db.all(Plan, _SQL["waiting_for_user"], {"limit": limit})
+
+
+def in_state(db: Reader, state: State, limit: int = EVERYTHING) -> list[Plan]:
+    """Root plans in one state that have a job, oldest first."""
+    return db.all(Plan, _SQL["in_state"], {"state": state, "limit": limit})
+
+
+def unfinished_of_project(db: Reader, project: str) -> list[Plan]:
+    return db.all(Plan, _SQL["unfinished_of_project"], {"project": project})
+
+
+def unfinished_of_action(db: Reader, action: str) -> list[Plan]:
+    return db.all(Plan, _SQL["unfinished_of_action"], {"action": action})
+
+
+def over_before(db: Reader, before: int) -> list[Plan]:
+    """Plans that ended before `before`, have no sandbox, and are not pruned; some of them, oldest first."""
+    return db.all(Plan, _SQL["over_before"], {"before": before})
+
+
+def children(db: Reader, plan_id: str) -> list[tuple[str, str, int]]:
+    """How many children a plan has in each phase and state."""
+    return [(str(row[0]), str(row[1]), int(row[2])) for row in db.execute(_SQL["children"], (plan_id,))]
+
+
+def next_number(tx: Transaction, stem: str) -> int:
+    """The next number for a plan that is named after `stem`."""
+    return int(tx.scalar(_SQL["next_number"], {"name": f"plan:{stem}"}))
+
+
+def projects(db: Reader, plan_id: str) -> list[PlanProject]:
+    return db.all(PlanProject, _SQL["projects"], (plan_id,))
+
+
+def update_project(tx: Transaction, project: PlanProject, **changes: Value) -> None:
+    rows.update(tx, PlanProject, "plan_projects", {"plan_id": project.plan_id, "position": project.position}, changes)
+
+
+def sandboxes(db: Reader) -> list[PlanProject]:
+    """Every sandbox that is still there."""
+    return db.all(PlanProject, _SQL["sandboxes"])
+
+
+def steps(db: Reader, plan_id: str) -> list[Step]:
+    return db.all(Step, _SQL["steps"], (plan_id,))
+
+
+def replace_steps(tx: Transaction, plan_id: str, new: Iterable[Step]) -> None:
+    """The steps that Strategize decided take the place of all earlier ones."""
+    tx.execute(_SQL["delete_steps"], (plan_id,))
+    for step in new:
+        rows.insert(tx, "steps", step)
+
+
+def update_step(tx: Transaction, plan_id: str, step_id: str, **changes: Value) -> None:
+    rows.update(tx, Step, "steps", {"plan_id": plan_id, "step_id": step_id}, changes)
+
+
+def decisions(db: Reader, plan_id: str) -> list[Decision]:
+    return db.all(Decision, _SQL["decisions"], (plan_id,))
+
+
+def add_decision(tx: Transaction, decision: Decision) -> None:
+    rows.insert(tx, "decisions", decision)
+    tx.event("decision.recorded", plan_id=decision.plan_id, decision=decision.kind, choice=decision.choice)
+
+
+def supersede_decisions(tx: Transaction, plan_id: str) -> None:
+    """Mark what was decided before a revert; the record of what people did stays valid."""
+    tx.execute(_SQL["supersede_decisions"], (plan_id,))

@@ -1,0 +1,82 @@
+-- get: One plan
+SELECT * FROM plans WHERE plan_id = ?
+
+-- named: The plan of a name
+SELECT * FROM plans WHERE name = ?
+
+-- like: Plans whose id holds a part
+SELECT * FROM plans WHERE instr(plan_id, upper(:part)) ORDER BY plan_id DESC LIMIT 11
+
+-- list: The newest plans that fit
+SELECT plans.* FROM plans
+WHERE (:phase IS NULL OR phase = :phase)
+    AND (:state IS NULL OR state = :state)
+    AND (:action IS NULL OR action = :action)
+    AND (:children OR parent_plan_id IS NULL)
+    AND (:project IS NULL OR plan_id IN (SELECT plan_id FROM plan_projects WHERE project = :project))
+ORDER BY plan_id DESC
+LIMIT :limit
+
+-- count: How many plans fit
+SELECT count(*) FROM plans
+WHERE (:phase IS NULL OR phase = :phase)
+    AND (:state IS NULL OR state = :state)
+    AND (:action IS NULL OR action = :action)
+    AND (:children OR parent_plan_id IS NULL)
+    AND (:project IS NULL OR plan_id IN (SELECT plan_id FROM plan_projects WHERE project = :project))
+
+-- waiting_for_user: Root plans that go on only when somebody says so
+SELECT * FROM plans
+WHERE parent_plan_id IS NULL
+    AND state IN ('queued', 'complete', 'errored', 'constrained')
+    AND (state <> 'queued' OR (phase = 'strategize' AND job_id IS NULL))
+ORDER BY updated_at DESC
+LIMIT :limit
+
+-- in_state: Root plans in one state
+SELECT * FROM plans WHERE parent_plan_id IS NULL AND state = :state AND job_id IS NOT NULL ORDER BY plan_id LIMIT :limit
+
+-- unfinished_of_project: Plans of a project that are not over
+SELECT * FROM plans
+WHERE state NOT IN ('applied', 'cancelled') AND plan_id IN (SELECT plan_id FROM plan_projects WHERE project = :project)
+ORDER BY plan_id
+
+-- unfinished_of_action: Plans of an action that are not over
+SELECT * FROM plans WHERE state NOT IN ('applied', 'cancelled') AND action = :action ORDER BY plan_id
+
+-- over_before: Plans that ended long ago, have no sandbox any more, and still keep what Undo needs
+SELECT * FROM plans
+WHERE finished_at < :before
+    AND pruned_at IS NULL
+    AND state IN ('applied', 'cancelled')
+    AND NOT EXISTS (
+        SELECT 1 FROM plan_projects WHERE plan_projects.plan_id = plans.plan_id AND sandbox_status = 'ready'
+    )
+ORDER BY finished_at
+LIMIT 100
+
+-- children: The children of a plan by phase and state
+SELECT phase, state, count(*) FROM plans WHERE parent_plan_id = ? GROUP BY phase, state
+
+-- next_number: For the names of plans that were given none
+INSERT INTO counters (name, value) VALUES (:name, 1)
+ON CONFLICT (name) DO UPDATE SET value = value + 1
+RETURNING value
+
+-- projects: The projects of a plan, the first one first
+SELECT * FROM plan_projects WHERE plan_id = ? ORDER BY position
+
+-- sandboxes: Every sandbox that is still there
+SELECT * FROM plan_projects WHERE sandbox_status = 'ready' ORDER BY plan_id, position
+
+-- steps: The steps of a plan in declared order
+SELECT * FROM steps WHERE plan_id = ? ORDER BY position
+
+-- delete_steps: A revert decides the steps anew
+DELETE FROM steps WHERE plan_id = ?
+
+-- decisions: The decisions of a plan, oldest first
+SELECT * FROM decisions WHERE plan_id = ? ORDER BY decision_id
+
+-- supersede_decisions: A revert keeps what was decided, marked
+UPDATE decisions SET superseded = 1 WHERE plan_id = ? AND kind NOT IN ('reversion', 'user_intervention')

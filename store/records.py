@@ -1,0 +1,232 @@
+"""What the store holds, as immutable records: one struct a table, its fields in the order of the table's columns.
+
+Times are microseconds since 1970 in UTC. A field that ends in `_json` is the text of a JSON document; flags are 0 or 1.
+A row that does not fit its record raises `msgspec.ValidationError` where it is read.
+"""
+
+import msgspec
+
+from store.states import RECOVERABLE, TERMINAL, AsyncJobStatus, Phase, Position, State, StepState
+
+
+class Record(msgspec.Struct, frozen=True, array_like=True):
+    """A row; `msgspec.convert` makes it from the tuple that SQLite returns."""
+
+
+class Project(Record, frozen=True):
+    """A registered directory."""
+
+    project_id: str
+    name: str
+    path: str
+    kind: str
+    description: str
+    created_at: int
+
+
+class Action(Record, frozen=True):
+    """A reusable description of work; `content` is the YAML text as it was given."""
+
+    name: str
+    content: str
+    digest: str
+    description: str
+    source: str
+    revision: int
+    archived: int
+    created_at: int
+    updated_at: int
+
+
+class Plan(Record, frozen=True):
+    """One use of an action on one or more projects."""
+
+    plan_id: str
+    name: str
+    action: str
+    definition_json: str
+    arguments_json: str
+    phase: Phase
+    state: State
+    automation_profile: str
+    profile_source: str
+    priority: int
+    parent_plan_id: str | None
+    root_plan_id: str
+    depth: int
+    reversions: int
+    attempt: int
+    revision: int
+    umask: int
+    error_json: str | None
+    diff_json: str | None
+    applied_json: str | None
+    job_id: str | None
+    created_at: int
+    updated_at: int
+    started_at: int | None
+    finished_at: int | None
+    pruned_at: int | None = None
+
+    @property
+    def position(self) -> Position:
+        return Position(self.phase, self.state)
+
+    @property
+    def terminal(self) -> bool:
+        return self.state in TERMINAL
+
+    @property
+    def recoverable(self) -> bool:
+        return self.state in RECOVERABLE
+
+
+class PlanProject(Record, frozen=True):
+    """One project of a plan: what its base was, where its sandbox is, what came out."""
+
+    plan_id: str
+    position: int
+    project_id: str
+    project: str
+    path: str
+    kind: str
+    strategy: str
+    sandbox_path: str | None
+    sandbox_status: str
+    head: str | None
+    branch: str | None
+    modified: int
+    base: str | None
+    base_tree: str | None
+    tip: str | None
+    tip_tree: str | None
+    uncarried_json: str = "[]"
+
+
+class Step(Record, frozen=True):
+    """One unit of Execute, with the process that carries it out while it runs."""
+
+    plan_id: str
+    step_id: str
+    position: int
+    title: str
+    kind: str
+    spec_json: str
+    state: StepState
+    attempt: int
+    exit_code: int | None
+    started_at: int | None
+    finished_at: int | None
+    deadline_at: int | None
+    log: str | None
+    exit_file: str | None
+    pid: int | None
+    process_start: int | None
+    boot_id: str | None
+
+
+class Decision(Record, frozen=True):
+    """A recorded choice with its reason."""
+
+    decision_id: str
+    plan_id: str
+    parent_id: str | None
+    kind: str
+    question: str
+    choice: str
+    reason: str
+    superseded: int
+    created_at: int
+
+
+class AsyncJob(Record, frozen=True):
+    """One phase of one plan, queued for a worker."""
+
+    job_id: str
+    plan_id: str
+    phase: Phase
+    status: AsyncJobStatus
+    priority: int
+    attempt: int
+    payload_json: str
+    schema_version: int
+    timeout_s: int
+    worker_id: str | None
+    created_at: int
+    started_at: int | None
+    last_heartbeat: int | None
+    cancel_requested_at: int | None
+    finished_at: int | None
+    error_code: str | None
+    error_message: str | None
+    root_plan_id: str
+    depth: int
+    turn: int
+
+
+class Lock(Record, frozen=True):
+    """A lease on a resource."""
+
+    resource_type: str
+    resource_id: str
+    owner_id: str
+    acquired_at: int
+    expires_at: int
+    boot_id: str
+    fence: int
+
+    @property
+    def resource(self) -> str:
+        return f"{self.resource_type}:{self.resource_id}"
+
+    def stale(self, now: int, boot_id: str) -> bool:
+        """Whether anybody may take it over: it expired, or its owner lived before this boot."""
+        return now >= self.expires_at or self.boot_id != boot_id
+
+
+class Event(Record, frozen=True):
+    """Something that was committed."""
+
+    seq: int
+    time: int
+    kind: str
+    plan_id: str | None
+    job_id: str | None
+    detail_json: str
+
+
+class Worker(Record, frozen=True):
+    """A slot of the daemon and what it has done so far; the counters survive restarts."""
+
+    worker_id: str
+    state: str
+    job_id: str | None
+    last_heartbeat: int | None
+    jobs_processed: int
+    jobs_failed: int
+    jobs_cancelled: int
+
+
+class JournalEntry(Record, frozen=True):
+    """One thing that Apply changes in a project: a file, an index entry or a ref; `None` stands for absent.
+
+    `old` and `new` are ids of raw blobs in the private repository for a file (its bytes as they are on disk), of blobs for
+    an index entry, of commits for a ref. For a file the modes are permission bits of the disk.
+    """
+
+    project: str
+    target: str
+    path: bytes
+    old_mode: int | None
+    old: str | None
+    new_mode: int | None
+    new: str | None
+
+
+class Journal(Record, frozen=True):
+    """That an Apply or an Undo of a plan is being written (`writing`, `undoing`), or was (`written`)."""
+
+    plan_id: str
+    state: str
+    mode: str
+    created_at: int

@@ -1,0 +1,465 @@
+"""`ca config`, and that each key changes behaviour: a key without a test here fails the table."""
+
+import tomllib
+from collections.abc import Callable
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from store.config import KEYS
+from tests.homes import Home
+from tests.waiting import wait_until
+
+# --- get, set, unset, list, path ---------------------------------------------------------------------------------------
+
+
+def test_default_is_shown_with_its_level(shared: Home) -> None:
+    shown = shared.data("config", "get", "async.max_workers")
+
+    assert (shown["value"], shown["level"], shown["default"]) == (4, "default", 4)
+    assert shown["env"] == "CLEVERAGENTS_ASYNC_MAX_WORKERS"
+    assert [level["level"] for level in shown["chain"]] == ["flag", "environment", "project", "global", "default"]
+
+
+def test_levels_override_each_other_in_order(home: Home) -> None:
+    root = home.repository()
+
+    def seen(**settings: Any) -> tuple[object, str]:
+        shown = home.data("config", "get", "apply.mode", "--project", root.name, **settings)
+        return shown["value"], shown["level"]
+
+    assert seen() == ("worktree", "default")
+    home.set("apply.mode", "index")
+    assert seen() == ("index", "global")
+    home.set("apply.mode", "commit", project=root.name)
+    assert seen() == ("commit", "project")
+    assert seen(env={"CLEVERAGENTS_APPLY_MODE": "branch"}) == ("branch", "environment")
+    chain = {level["level"]: level["value"] for level in home.data(
+        "config", "get", "apply.mode", "--project", root.name, env={"CLEVERAGENTS_APPLY_MODE": "branch"}
+    )["chain"]}  # fmt: skip
+    assert chain == {
+        "flag": None,
+        "environment": "branch",
+        "project": "commit",
+        "global": "index",
+        "default": "worktree",
+    }
+
+
+def test_verbose_shows_the_whole_chain(home: Home) -> None:
+    home.set("apply.mode", "index")
+
+    text = home.run("config", "get", "apply.mode", "--verbose").out
+
+    assert "CLEVERAGENTS_APPLY_MODE" in text
+    assert "index" in text
+    assert "worktree" in text
+    assert home.run("config", "get", "apply.mode").out == "index  (global)\n"
+
+
+def test_unset_brings_the_next_level_back(home: Home) -> None:
+    home.set("apply.mode", "index")
+
+    shown = home.data("config", "unset", "apply.mode")
+
+    assert (shown["value"], shown["level"]) == ("worktree", "default")
+
+
+def test_several_keys_are_set_together_or_not_at_all(home: Home) -> None:
+    home.set("async.max_workers", "3")
+    before = _file(home).read_bytes()
+
+    error = home.error("config", "set", "async.max_workers", "5", "lock.ttl", "soon", code=2)
+
+    assert error["code"] == "invalid_config"
+    assert _file(home).read_bytes() == before
+    shown = home.data("config", "set", "async.max_workers", "5", "lock.ttl", "20")
+    assert [(key["key"], key["value"]) for key in shown["keys"]] == [("async.max_workers", 5), ("lock.ttl", 20)]
+
+
+def test_file_is_private_and_keeps_comments(home: Home) -> None:
+    home.set("core.log-level", "debug")
+    path = _file(home)
+    path.write_text(f"# mine\n{path.read_text()}unknown = 1  # kept\n")
+
+    home.set("core.log-level", "warning")
+
+    assert path.stat().st_mode & 0o777 == 0o600
+    assert path.read_text().startswith("# mine\n")
+    assert "unknown = 1  # kept" in path.read_text()
+    assert tomllib.loads(path.read_text())["core"]["log-level"] == "warning"
+
+
+def test_path_is_printed_whether_the_file_is_there_or_not(home: Home) -> None:
+    assert home.data("config", "path") == {"path": str(_file(home)), "exists": False}
+    home.set("lock.ttl", "20")
+    assert home.run("config", "path").lines == [str(_file(home))]
+    assert home.data("config", "path")["exists"] is True
+
+
+def test_list_has_every_key(home: Home) -> None:
+    listed = home.data("config", "list")
+
+    assert [key["key"] for key in listed["keys"]] == list(KEYS)
+    assert listed["total"] == len(KEYS)
+    assert all(key in home.run("config", "list").out for key in KEYS)
+
+
+def test_unknown_key_names_the_nearest(shared: Home) -> None:
+    for command in (["get", "apply.mod"], ["set", "apply.mod", "index"], ["unset", "apply.mod"]):
+        error = shared.error("config", *command, code=3)
+        assert (error["code"], "apply.mode" in error["message"]) == ("not_found", True)
+
+
+def test_key_that_is_no_projects_is_refused_for_one(shared: Home) -> None:
+    root = shared.folder()
+
+    error = shared.error("config", "set", "async.max_workers", "2", "--project", root.name, code=2)
+
+    assert "async.max_workers" in error["message"]
+
+
+def test_environment_that_overrides_is_told(shared: Home) -> None:
+    document = shared.document("config", "set", "lock.ttl", "300", env={"CLEVERAGENTS_LOCK_TTL": "60"})
+
+    assert any("CLEVERAGENTS_LOCK_TTL" in message for message in document["messages"])
+
+
+def test_bad_value_in_the_environment_names_the_variable(shared: Home) -> None:
+    error = shared.error("config", "get", "lock.ttl", code=2, env={"CLEVERAGENTS_LOCK_TTL": "soon"})
+
+    assert "CLEVERAGENTS_LOCK_TTL" in error["message"]
+
+
+@pytest.mark.parametrize("key", list(KEYS))
+def test_value_out_of_range_is_refused(shared: Home, key: str) -> None:
+    """The message says what is allowed."""
+    if KEYS[key].type == "str":
+        return
+    error = shared.error("config", "set", key, "@@@", code=2)
+
+    assert error["code"] == "invalid_config"
+    assert KEYS[key].allowed in error["message"]
+
+
+def _file(home: Home) -> Path:
+    return home.home / "config" / "config.toml"
+
+
+# --- each key changes behaviour ----------------------------------------------------------------------------------------
+
+EFFECTS: dict[str, Callable[[Home], None]] = {}
+
+
+def shows(key: str) -> Callable[[Callable[[Home], None]], Callable[[Home], None]]:
+    """Enter a function into the table as the one that shows what a key changes."""
+
+    def enter(function: Callable[[Home], None]) -> Callable[[Home], None]:
+        EFFECTS[key] = function
+        return function
+
+    return enter
+
+
+@pytest.mark.parametrize("key", list(KEYS))
+def test_key_changes_behaviour(home: Home, key: str) -> None:
+    assert key in EFFECTS, f"{key} is registered, and nothing here shows what it changes"
+
+    EFFECTS[key](home)
+
+
+def test_every_key_that_is_tested_is_registered() -> None:
+    assert set(EFFECTS) == set(KEYS)
+
+
+@shows("core.automation-profile")
+def _automation_profile(home: Home) -> None:
+    root, action = home.repository(), home.action("echo x > x")
+
+    def use() -> str:
+        plan = home.data("plan", "use", action, root.name)["name"]
+        home.run("plan", "wait", plan)
+        return home.position(plan)
+
+    assert use() == "strategize/complete"
+    home.set("core.automation-profile", "trusted")
+    assert use() == "execute/complete"
+
+
+@shows("core.format")
+def _format(home: Home) -> None:
+    assert not home.run("config", "path").out.startswith("{")
+    home.set("core.format", "json")
+    assert home.run("config", "path").out.startswith("{")
+    assert not home.run("config", "path", "--format", "plain").out.startswith("{")
+    assert home.run("config", "path", env={"CLEVERAGENTS_CORE_FORMAT": "yaml"}).out.startswith("schema:")
+
+
+@shows("core.log-level")
+def _log_level(home: Home) -> None:
+    home.set("core.log-level", "error")
+    home.data("daemon", "start")
+    assert "INFO" not in home.run("daemon", "logs").out
+    home.set("core.log-level", "info")
+    home.data("daemon", "restart")
+    assert "INFO" in home.run("daemon", "logs").out
+
+
+@shows("async.enabled")
+def _enabled(home: Home) -> None:
+    """Execute and apply come back when the phase has ended, with its result as the exit code."""
+    root = home.repository()
+    good, bad = (home.use(home.action(run), root, profile="supervised") for run in ("echo x > x", "exit 3"))
+    home.set("async.enabled", "false")
+
+    assert home.data("plan", "execute", good)["state"] == "complete"
+    assert home.error("plan", "execute", bad, code=1)["code"] == "step_failed"
+    home.run("plan", "apply", good, "--yes")
+    assert home.position(good) == "apply/applied"
+
+
+@shows("async.max_workers")
+def _max_workers(home: Home) -> None:
+    assert len(home.data("daemon", "start")["workers"]) == 4
+    home.set("async.max_workers", "1")
+    gate, root = home.gate(), home.repository()
+    first = home.use(home.action(gate.command), root, code=None)
+    gate.wait()
+    second = home.use(home.action("true"), root, code=None)
+    running = [worker for worker in home.data("daemon", "status")["workers"] if worker["state"] != "stopped"]
+    assert (home.position(second), [worker["job_id"] for worker in running if worker["job_id"]]) == (
+        "strategize/queued",
+        [home.plan(first)["job_id"]],
+    )
+    home.set("async.max_workers", "2")
+    third = home.use(home.action("true"), root)
+    assert home.position(third) == "execute/complete"
+    assert home.position(first) == "execute/processing"
+
+
+@shows("async.poll_interval")
+def _poll_interval(home: Home) -> None:
+    """What becomes possible without an event is found by the poll: room below `plan.concurrency` after a change."""
+    home.set("plan.concurrency", "1", "async.poll_interval", "0.05")
+    gate, root = home.gate(), home.repository()
+    home.use(home.action(gate.command), root, code=None)
+    gate.wait()
+    waiting = home.use(home.action("true"), root, profile="supervised")
+    home.data("plan", "execute", waiting)
+    assert home.position(waiting) == "execute/queued"
+    home.set("plan.concurrency", "2")
+    home.run("plan", "wait", waiting, "--timeout", "10")
+    assert home.position(waiting) == "execute/complete"
+
+    home.set("async.poll_interval", "60")
+    late = home.use(home.action(gate.command), root, profile="supervised")
+    home.set("plan.concurrency", "1")
+    home.data("plan", "execute", late)
+    home.set("plan.concurrency", "2")
+    assert home.error("plan", "wait", late, "--timeout", "0.5", code=124)["code"] == "timed_out"
+    assert home.position(late) == "execute/queued"
+
+
+@shows("async.job_timeout")
+def _job_timeout(home: Home) -> None:
+    home.set("async.job_timeout", "1")
+    gate = home.gate()
+    plan = home.use(home.action(gate.command), home.repository(), code=1)
+    assert home.plan(plan)["error"]["code"] == "timed_out"
+    assert "async.job_timeout" in home.plan(plan)["error"]["message"]
+    assert home.data("job", "show", home.plan(plan)["job_id"])["timeout_s"] == 1
+
+
+@shows("async.job_ttl")
+def _job_ttl(home: Home) -> None:
+    """A job beats three times in it."""
+    home.set("async.job_ttl", "3")
+    gate = home.gate()
+    plan = home.use(home.action(gate.command), home.repository(), code=None)
+    gate.wait()
+    job = home.plan(plan)["job_id"]
+
+    def beaten() -> bool:
+        shown = home.data("job", "show", job)
+        return shown["last_heartbeat"] > shown["started_at"]
+
+    wait_until(beaten, seconds=5)
+
+
+@shows("async.cancel-grace")
+def _cancel_grace(home: Home) -> None:
+    """How long a step that is asked to end may take: the longer one is used to the end, the shorter one is killed."""
+    told = home.root / "told"
+    gate = home.gate()
+    root = home.repository()
+    patient = f"trap 'read x < {told}.go; echo clean > {told}; exit 0' TERM; {gate.command} & wait"
+    home.set("async.cancel-grace", "0")
+    plan = home.use(home.action(f"mkfifo {told}.go; {patient}"), root, code=None)
+    gate.wait()
+    home.data("plan", "cancel", plan, "--yes")
+    assert not told.exists()
+
+    home.set("async.cancel-grace", "30")
+    second = home.gate()
+    polite = f"trap 'echo clean > {told}; exit 0' TERM; {second.command} & wait"
+    plan = home.use(home.action(polite), root, code=None)
+    second.wait()
+    home.data("plan", "cancel", plan, "--yes")
+    assert told.read_text() == "clean\n"
+
+
+@shows("async.retention")
+def _retention(home: Home) -> None:
+    """Jobs past it are forgotten, with their logs, when the daemon keeps house; the newest of each plan stays."""
+    plan = home.executed("false", code=1)
+    first = home.plan(plan)["job_id"]
+    home.run("plan", "execute", plan, "--wait", code=1)
+    home.data("daemon", "restart")
+    assert home.data("job", "list")["total"] == 3
+    home.set("async.retention", "0")
+    home.data("daemon", "restart")
+    home.until(lambda: home.data("job", "list")["total"] == 1)
+    assert home.data("job", "list")["jobs"][0]["job_id"] == home.plan(plan)["job_id"]
+    home.until(lambda: not (home.home / "state" / "jobs" / first).exists())
+
+
+@shows("plan.concurrency")
+def _concurrency(home: Home) -> None:
+    home.set("plan.concurrency", "1")
+    gate, root = home.gate(), home.repository()
+    home.use(home.action(gate.command), root, code=None)
+    gate.wait()
+    second = home.use(home.action("true"), root, profile="supervised")
+    assert home.position(second) == "strategize/complete", "Strategize is not held back"
+    home.data("plan", "execute", second)
+    assert home.position(second) == "execute/queued"
+    gate.open()
+    home.run("plan", "wait", second)
+    assert home.position(second) == "execute/complete"
+
+
+@shows("plan.max-reversions")
+def _max_reversions(home: Home) -> None:
+    home.set("plan.max-reversions", "1")
+    plan = home.executed("true")
+    home.data("plan", "revert", plan, "--yes")
+    home.run("plan", "wait", plan)
+    error = home.error("plan", "revert", plan, "--yes", code=4)
+    assert error["code"] == "invalid_transition"
+    assert "plan.max-reversions" in error["message"]
+    home.set("plan.max-reversions", "2")
+    home.data("plan", "revert", plan, "--yes")
+
+
+@shows("plan.retention")
+def _plan_retention(home: Home) -> None:
+    """The refs that Undo needs are kept so long."""
+    root = home.repository()
+    plan = home.executed("echo x > x", project=root)
+    home.apply(plan)
+    plan_id = home.plan(plan)["plan_id"]
+
+    def refs() -> str:
+        private = next((home.home / "data" / "repos").glob("*.git"))
+        return home.git(private, "for-each-ref", f"refs/cleveragents/plans/{plan_id}")
+
+    home.data("daemon", "restart")
+    assert refs()
+    home.set("plan.retention", "0")
+    home.data("daemon", "restart")
+    home.until(lambda: not refs())
+
+
+@shows("events.retention")
+def _events_retention(home: Home) -> None:
+    """The last event of each plan is always kept."""
+    plan = home.executed("echo x > x")
+    before = home.data("events", "--plan", plan)["events"]
+    home.set("events.retention", "0")
+    home.data("daemon", "restart")
+    home.until(lambda: home.data("events", "--plan", plan)["total"] == 1)
+    assert home.data("events", "--plan", plan)["events"] == before[-1:]
+
+
+@shows("sandbox.strategy")
+def _strategy(home: Home) -> None:
+    """`none`: the steps of a read-only action run in the project itself; other actions are refused."""
+    root = home.repository()
+    looking, writing = home.action("pwd", read_only=True), home.action("echo x > x")
+    cloned = home.use(looking, root)
+    assert home.log(cloned, "s1").strip() != str(root)
+
+    home.set("sandbox.strategy", "none", project=root.name)
+    plan = home.use(looking, root)
+    assert home.log(plan, "s1").strip() == str(root)
+    assert home.plan(plan)["sandboxes"][0]["strategy"] == "none"
+    error = home.error("plan", "use", writing, root.name, code=2)
+    assert "read_only" in error["message"]
+
+
+@shows("sandbox.cleanup")
+def _cleanup(home: Home) -> None:
+    root = home.repository()
+
+    def left(end: str) -> bool:
+        plan = home.executed(f"echo {home.fresh('x')} > x", project=root)
+        path = home.sandbox(plan)
+        if end == "apply":
+            home.apply(plan)
+            home.until(lambda: home.plan(plan)["sandboxes"][0]["status"] == "removed" or mode == "manual")
+        else:
+            home.data("plan", "cancel", plan, "--yes")
+        return path.exists()
+
+    mode = "on_apply"
+    assert (left("apply"), left("cancel")) == (False, True)
+    mode = "on_terminal"
+    home.set("sandbox.cleanup", mode)
+    assert (left("apply"), left("cancel")) == (False, False)
+    mode = "manual"
+    home.set("sandbox.cleanup", mode)
+    assert (left("apply"), left("cancel")) == (True, True)
+
+
+@shows("apply.mode")
+def _apply_mode(home: Home) -> None:
+    root = home.repository()
+
+    def applied(*options: str, **settings: Any) -> str:
+        plan = home.executed(f"echo x > {home.fresh('x')}", project=root)
+        home.run("plan", "apply", plan, "--yes", "--wait", *options, **settings)
+        return home.plan(plan)["applied"]["mode"]
+
+    assert applied() == "worktree"
+    home.set("apply.mode", "index")
+    assert applied() == "index"
+    home.set("apply.mode", "branch", project=root.name)
+    assert applied() == "branch"
+    assert applied(env={"CLEVERAGENTS_APPLY_MODE": "worktree"}) == "worktree"
+    assert applied("--mode", "index", env={"CLEVERAGENTS_APPLY_MODE": "branch"}) == "index"
+
+
+@shows("lock.ttl")
+def _lock_ttl(home: Home) -> None:
+    """How long the lock of a running phase lasts unless it is renewed; a conflict tells until when."""
+    gate, root = home.gate(), home.repository()
+
+    def seconds_left(ttl: str) -> float:
+        home.set("lock.ttl", ttl)
+        plan = home.use(home.action(gate.command), root, code=None)
+        home.until(lambda: home.position(plan) == "execute/processing")
+        detail = home.error("plan", "revert", plan, "--yes", code=4)["detail"]
+        until, since = (datetime.fromisoformat(text) for text in (detail["expires_at"], home.plan(plan)["updated_at"]))
+        return (until - since).total_seconds()
+
+    assert 25 < seconds_left("30") < 40
+    assert 580 < seconds_left("600") < 620
+
+
+@shows("daemon.idle-timeout")
+def _idle_timeout(home: Home) -> None:
+    home.set("daemon.idle-timeout", "3")
+    home.data("daemon", "start")
+    home.until(lambda: not home.processes(), seconds=20)

@@ -1,0 +1,76 @@
+"""Who imports what: the floors of the program, and what a one-shot command does not pay for."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests import daemons
+
+ROOT = Path(__file__).parents[2]
+HEAVY = ["textual", "httpx", "asyncio", "apsw", "tomlkit", "ruamel", "psutil", "subprocess"]
+"""What no command that only talks to a running daemon needs."""
+PACKAGES = ("cleveragents_tui", "daemon", "store")
+MODULES = sorted(
+    ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__")
+    for package in PACKAGES
+    for path in (ROOT / package).rglob("*.py")
+    if path.name != "__main__.py"
+)
+
+
+def loaded(code: str, **environment: str) -> set[str]:
+    """The modules of a fresh interpreter after this code."""
+    text = f"import sys\n{code}\nprint('\\n' + ' '.join(sys.modules))"
+    done = subprocess.run(
+        [sys.executable, "-c", text],
+        cwd=ROOT,
+        env={**os.environ, **environment},
+        check=True,
+        capture_output=True,
+        text=True,
+    )
+    return {name.partition(".")[0] for name in done.stdout.splitlines()[-1].split()}
+
+
+def test_the_floors_are_kept() -> None:
+    """The face stands on the daemon, the daemon on the store; nothing looks up."""
+    linter = Path(sys.executable).with_name("lint-imports")
+    done = subprocess.run([str(linter), "--no-cache"], cwd=ROOT, check=False, capture_output=True, text=True)
+
+    assert done.returncode == 0, done.stdout
+
+
+def test_the_entry_point_imports_nothing_heavy() -> None:
+    assert loaded("import cleveragents_tui.__main__").isdisjoint([*HEAVY, "rich"])
+
+
+@pytest.mark.parametrize("words", [["status"], ["plan", "list"], ["--version"]])
+def test_a_command_that_finds_its_daemon_imports_nothing_heavy(tmp_path: Path, words: list[str]) -> None:
+    code = f"from cleveragents_tui.cli import app\nassert app.run({words!r}) == 0"
+    with daemons.temporary_home(tmp_path / "h") as home:
+        home.start()
+        names = loaded(code, CLEVERAGENTS_HOME=str(home.root))
+
+    assert names.isdisjoint([*HEAVY, "rich"])
+
+
+@pytest.mark.parametrize("module", ["store.database", "daemon.main", "daemon.protocol"])
+def test_the_lower_floors_import_no_face(module: str) -> None:
+    assert loaded(f"import {module}").isdisjoint(["textual", "rich", "click", "httpx", "cleveragents_tui"])
+
+
+def test_every_module_can_be_imported_first() -> None:
+    """No module needs another to have been imported before it."""
+    code = "\n".join(
+        [
+            "import importlib",
+            f"for name in {MODULES!r}:",
+            f"    for known in [known for known in sys.modules if known.split('.')[0] in {PACKAGES!r}]:",
+            "        del sys.modules[known]",
+            "    importlib.import_module(name)",
+        ]
+    )
+    assert "store" in loaded(code)

@@ -1,0 +1,238 @@
+"""Locks: leases with an owner, an expiry and a fence that only grows."""
+
+import pytest
+
+from store import errors, locks
+from store.clock import SECOND, rfc3339
+from store.records import Lock
+from tests.stores import START, SettableClock, Store
+
+YEAR = 365 * 86_400.0
+
+
+def acquire(store: Store, owner: str, resource: str = "R", ttl: float = 300, kind: str = "user") -> Lock:
+    return store.write(lambda tx: locks.acquire(tx, kind, resource, owner, ttl))
+
+
+def test_a_free_resource_is_acquired(store: Store) -> None:
+    lock = acquire(store, "a", ttl=60)
+
+    assert (lock.owner_id, lock.acquired_at, lock.expires_at) == ("a", START, START + 60 * SECOND)
+    assert (lock.resource, lock.boot_id) == ("user:R", "boot-1")
+    assert locks.get(store.read, "user", "R") == lock
+
+
+def test_the_same_owner_keeps_its_fence_and_gets_a_later_expiry(store: Store, clock: SettableClock) -> None:
+    first = acquire(store, "a", ttl=60)
+    clock.advance(10)
+    second = acquire(store, "a", ttl=60)
+
+    assert (second.fence, second.acquired_at) == (first.fence, first.acquired_at)
+    assert second.expires_at == first.expires_at + 10 * SECOND
+
+
+def test_another_owner_is_refused_with_holder_and_expiry(store: Store) -> None:
+    held = acquire(store, "a", ttl=60)
+
+    with pytest.raises(errors.LockConflictError) as caught:
+        acquire(store, "b")
+
+    assert caught.value.detail["holder"] == "a"
+    assert caught.value.detail["expires_at"] == rfc3339(held.expires_at)
+    assert "a" in caught.value.message
+    assert str(rfc3339(held.expires_at)) in caught.value.message
+    assert locks.get(store.read, "user", "R") == held
+
+
+@pytest.mark.parametrize(("seconds", "taken"), [(59.999999, False), (60.0, True), (61.0, True)])
+def test_a_lock_is_expired_when_now_has_reached_its_expiry(
+    store: Store, clock: SettableClock, seconds: float, *, taken: bool
+) -> None:
+    first = acquire(store, "a", ttl=60)
+    clock.wall += round(seconds * SECOND)
+
+    if not taken:
+        with pytest.raises(errors.LockConflictError):
+            acquire(store, "b")
+        return
+    second = acquire(store, "b")
+    assert second.owner_id == "b"
+    assert second.fence > first.fence
+
+
+def test_an_expired_lock_is_new_even_for_its_own_owner(store: Store, clock: SettableClock) -> None:
+    """Somebody else may have had it in between, so the old fence must not count any more."""
+    first = acquire(store, "a", ttl=60)
+    clock.advance(60)
+    second = acquire(store, "a", ttl=60)
+
+    assert second.fence > first.fence
+    with pytest.raises(errors.LockExpiredError):
+        store.write(lambda tx: locks.check(tx, first))
+
+
+def test_a_lock_of_an_earlier_boot_is_free(store: Store, clock: SettableClock) -> None:
+    first = acquire(store, "a", ttl=3600)
+    clock.boot = "boot-2"
+    assert locks.stale(store.read) == [first]
+
+    second = acquire(store, "b")
+    assert second.fence > first.fence
+
+
+@pytest.mark.parametrize("ttl", [4.999, 0, -1, 3600.001, 10**9, float("inf"), float("nan")])
+def test_a_time_to_live_out_of_range_is_refused_not_clamped(store: Store, ttl: float) -> None:
+    with pytest.raises(errors.InvalidTtlError) as caught:
+        acquire(store, "a", ttl=ttl)
+
+    assert caught.value.code == "invalid_ttl"
+    assert locks.all_locks(store.read) == []
+
+
+@pytest.mark.parametrize("ttl", [5, 3600])
+def test_the_limits_themselves_are_allowed(store: Store, ttl: float) -> None:
+    assert acquire(store, "a", ttl=ttl).expires_at == START + int(ttl * SECOND)
+
+
+def test_renewing_with_a_wrong_time_changes_nothing(store: Store) -> None:
+    lock = acquire(store, "a", ttl=60)
+    with pytest.raises(errors.InvalidTtlError):
+        store.write(lambda tx: locks.renew(tx, lock, 4))
+
+    assert locks.all_locks(store.read) == [lock]
+
+
+def test_renew_extends_from_now(store: Store, clock: SettableClock) -> None:
+    lock = acquire(store, "a", ttl=60)
+    clock.advance(30)
+
+    renewed = store.write(lambda tx: locks.renew(tx, lock, 100))
+    assert renewed.expires_at == clock.now() + 100 * SECOND
+    assert renewed.fence == lock.fence
+
+
+def test_renew_refuses_what_expired_was_taken_or_released(store: Store, clock: SettableClock) -> None:
+    lock = acquire(store, "a", ttl=60)
+    clock.advance(60)
+    with pytest.raises(errors.LockExpiredError, match="expired"):
+        store.write(lambda tx: locks.renew(tx, lock, 60))
+    taken = acquire(store, "b", ttl=60)
+    with pytest.raises(errors.LockExpiredError, match="no longer held"):
+        store.write(lambda tx: locks.renew(tx, lock, 60))
+    store.write(lambda tx: locks.release(tx, taken))
+    with pytest.raises(errors.LockExpiredError):
+        store.write(lambda tx: locks.renew(tx, taken, 60))
+
+
+def test_release_by_a_stale_owner_changes_nothing(store: Store, clock: SettableClock) -> None:
+    """The holder that was stopped past its expiry cannot give away what is another's now."""
+    old = acquire(store, "a", ttl=60)
+    clock.advance(60)
+    new = acquire(store, "b", ttl=60)
+
+    with pytest.raises(errors.LockExpiredError):
+        store.write(lambda tx: locks.release(tx, old))
+    assert locks.all_locks(store.read) == [new]
+
+    mine_again = Lock("user", "R", "a", 0, 0, "boot-1", new.fence)
+    with pytest.raises(errors.LockExpiredError):
+        store.write(lambda tx: locks.release(tx, mine_again))
+    assert locks.all_locks(store.read) == [new]
+
+
+def test_a_released_lock_is_free_and_its_fence_is_never_given_again(store: Store) -> None:
+    fences: list[int] = []
+    for _ in range(5):
+        lock = acquire(store, "a")
+        fences.append(lock.fence)
+        store.write(lambda tx, lock=lock: locks.release(tx, lock))
+
+    assert fences == sorted(set(fences))
+    assert locks.all_locks(store.read) == []
+
+
+def test_several_are_taken_all_or_none(store: Store) -> None:
+    acquire(store, "b", "m", kind="project")
+    wanted = [("project", "z"), ("project", "a"), ("project", "m")]
+
+    with pytest.raises(errors.LockConflictError):
+        store.write(lambda tx: locks.acquire_all(tx, wanted, "a"))
+
+    assert [lock.resource_id for lock in locks.all_locks(store.read)] == ["m"]
+
+
+def test_several_are_taken_in_sorted_order_and_once_each(store: Store) -> None:
+    wanted = [("project", "z"), ("file", "q"), ("project", "a"), ("project", "z")]
+
+    taken = store.write(lambda tx: locks.acquire_all(tx, wanted, "a"))
+
+    assert [lock.resource for lock in taken] == ["file:q", "project:a", "project:z"]
+    assert [lock.fence for lock in taken] == sorted(lock.fence for lock in taken)
+
+
+def test_all_of_an_owner_are_released_and_no_other(store: Store) -> None:
+    for resource in ("1", "2", "3"):
+        acquire(store, "a", resource)
+    other = acquire(store, "b", "4")
+
+    assert store.write(lambda tx: locks.release_all_for_owner(tx, "a")) == 3
+    assert store.write(lambda tx: locks.release_all_for_owner(tx, "a")) == 0
+    assert locks.all_locks(store.read) == [other]
+
+
+def test_renewing_all_leaves_the_expired_alone(store: Store, clock: SettableClock) -> None:
+    """What expired may be another's at any moment; it is not brought back."""
+    acquire(store, "a", "short", ttl=5)
+    acquire(store, "a", "long", ttl=60)
+    clock.advance(10)
+
+    assert store.write(lambda tx: locks.renew_all_for_owner(tx, "a", 100)) == 1
+    expiries = {lock.resource_id: lock.expires_at for lock in locks.all_locks(store.read)}
+    assert expiries == {"short": START + 5 * SECOND, "long": clock.now() + 100 * SECOND}
+
+
+def test_cleaning_up_removes_the_stale_only(store: Store, clock: SettableClock) -> None:
+    acquire(store, "a", "1", ttl=5)
+    acquire(store, "a", "2", ttl=60)
+    clock.advance(5)
+    assert [lock.resource_id for lock in locks.stale(store.read)] == ["1"]
+
+    assert store.write(locks.cleanup_expired) == 1
+    assert [lock.resource_id for lock in locks.all_locks(store.read)] == ["2"]
+    assert locks.stale(store.read) == []
+
+
+def test_a_clock_set_forward_frees_and_set_back_keeps(store: Store, clock: SettableClock) -> None:
+    """A year forward: expired. A year back: held, and no fence is reused."""
+    first = acquire(store, "a", ttl=60)
+    clock.wall += int(YEAR * SECOND)
+    second = acquire(store, "b", ttl=60)
+    clock.wall -= int(2 * YEAR * SECOND)
+    with pytest.raises(errors.LockConflictError):
+        acquire(store, "c")
+
+    assert second.fence > first.fence
+    assert store.write(lambda tx: locks.check(tx, second)).owner_id == "b"
+
+
+def test_the_fence_is_checked_against_owner_and_number(store: Store) -> None:
+    lock = acquire(store, "a")
+    other = Lock("user", "R", "b", lock.acquired_at, lock.expires_at, lock.boot_id, lock.fence)
+    older = Lock("user", "R", "a", lock.acquired_at, lock.expires_at, lock.boot_id, lock.fence - 1)
+
+    assert store.write(lambda tx: locks.check(tx, lock)) == lock
+    for wrong in (other, older):
+        with pytest.raises(errors.LockExpiredError):
+            store.write(lambda tx, wrong=wrong: locks.check(tx, wrong))
+
+
+def test_two_takers_of_one_expired_lock_get_one_owner(store: Store, clock: SettableClock) -> None:
+    acquire(store, "old", ttl=5)
+    clock.advance(5)
+
+    results = store.together([lambda tx, n=n: locks.acquire(tx, "user", "R", f"o{n}") for n in range(20)])
+
+    winners = [result for result in results if isinstance(result, Lock)]
+    assert len(winners) == 1
+    assert {type(result) for result in results if not isinstance(result, Lock)} == {errors.LockConflictError}
+    assert locks.all_locks(store.read) == winners
