@@ -19,9 +19,11 @@ from daemon import wrapper
 from daemon.exit_watch import ExitWatch
 from daemon.families import KILL_WAIT, Family
 from daemon.identities import Likeness, ProcessIdentity, compare, identify, look
+from daemon.wrapper import NEVER_RAN
 from store import clock, errors
 
 __all__ = [
+    "NEVER_RAN",
     "Command",
     "Exit",
     "Likeness",
@@ -69,7 +71,8 @@ class Exit(msgspec.Struct, frozen=True):
 
     Attributes:
         code: As a shell reports it: 143 for SIGTERM, 127 for a program that does not exist, 126 for one that cannot be
-            run; None when the process is gone and left no code.
+            run; `NEVER_RAN` when the daemon that started it died before it released it; None when the process is gone
+            and left no code.
         leftovers: Processes that it left behind and that had to be ended after it.
     """
 

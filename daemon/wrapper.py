@@ -10,10 +10,13 @@ import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+NEVER_RAN = -1
+"""In the place of an exit code: the daemon died before it gave the word to go."""
+
 # The signals are caught, not ignored, because an ignored one is inherited by the command: the wrapper survives what is
 # sent to its group and goes on to write the command's code.
 _SCRIPT = """\
-IFS= read -r ca_go || exit 125
+IFS= read -r ca_go || { echo -1 >|"$1"; exit 125; }
 trap : HUP INT QUIT TERM USR1 USR2 ALRM
 (
 umask "$2"
@@ -51,13 +54,13 @@ def wrap(
 
 
 def read_exit_file(path: Path) -> int | None:
-    """The code that a wrapper wrote, or None while there is none that is complete."""
+    """The code that a wrapper wrote (or `NEVER_RAN`), or None while there is none that is complete."""
     try:
         with path.open("rb") as file:
             content = file.read(8)
     except OSError:
         return None
-    return int(content) if re.fullmatch(rb"[0-9]{1,3}\n", content) else None
+    return int(content) if re.fullmatch(rb"(-1|[0-9]{1,3})\n", content) else None
 
 
 def _split(environment: Mapping[str, str]) -> tuple[dict[str, str], dict[str, str]]:

@@ -17,7 +17,7 @@ import msgspec
 import psutil
 
 from daemon import protocol, views
-from store import errors, paths
+from store import paths
 from store.database import Connection
 from tests.waiting import wait_until
 
@@ -331,15 +331,6 @@ def use(action: str, projects: Sequence[str], *, profile: str = "trusted", name:
     """The request for a plan whose commands find their programs."""
     environment = {"PATH": os.environb[b"PATH"], "HOME": os.environb.get(b"HOME", b"/")}
     return protocol.PlanUse(action=action, projects=list(projects), profile=profile, name=name, environment=environment)
-
-
-def settle(daemon: Daemon, plan: str) -> views.PlanView:
-    """Bring a plan to rest; a step whose process the crash took before it ran is started again, as its error says."""
-    view = daemon.wait_for(plan)
-    if view.error is not None and view.error.code == errors.LostError.code:
-        daemon.ask(protocol.PlanExecute(plan=plan))
-        view = daemon.wait_for(plan)
-    return view
 
 
 def raw_store(home: Home) -> Connection:

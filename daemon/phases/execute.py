@@ -94,9 +94,19 @@ async def _set_up(context: Context, project: PlanProject, path: Path) -> None:
 async def _adopt(context: Context) -> None:
     """Wait for the steps that an earlier daemon started, as if it had been this one."""
     running = [step for step in context.steps if step.state is StepState.RUNNING]
-    if running:
-        results = await asyncio.gather(*(_take_over(context, step) for step in running))
-        await _settle(context, list(zip(running, results, strict=True)))
+    ends = list(zip(running, await asyncio.gather(*(_take_over(context, step) for step in running)), strict=True))
+    if never_ran := [step for step, result in ends if result.code == processes.NEVER_RAN]:
+        await context.write(lambda tx: _forget_start(tx, never_ran))
+    if begun := [(step, result) for step, result in ends if result.code != processes.NEVER_RAN]:
+        await _settle(context, begun)
+
+
+def _forget_start(tx: Transaction, steps: list[Step]) -> None:
+    """The daemon died between noting these attempts and letting them run: they did not happen."""
+    for step in steps:
+        plans.update_step(
+            tx, step.plan_id, step.step_id, state=StepState.PENDING, attempt=step.attempt - 1, started_at=None, pid=None
+        )
 
 
 async def _take_over(context: Context, step: Step) -> commands.Result:

@@ -51,7 +51,7 @@ def test_a_plan_ends_well_after_a_crash_at_any_commit(
     assert len(known) == 1 if acknowledged else len(known) <= 1
     if not known:
         second.ask(daemons.use("work", [name], profile="full-auto", name="p"))
-    check_end(daemons.settle(second, "p"), project, tmp_path)
+    check_end(second.wait_for("p"), project, tmp_path)
     jobs = second.ask(protocol.JobList(plan="p")).jobs
     assert {job.status for job in jobs} <= {"succeeded", "failed"}
 
@@ -80,7 +80,7 @@ def test_a_daemon_that_dies_at_each_of_its_starts_loses_nothing(
         again.first_word()
         assert again.died_of_crash()
 
-    check_end(daemons.settle(home.start(), "p"), project, tmp_path)
+    check_end(home.start().wait_for("p"), project, tmp_path)
 
 
 def test_a_store_that_was_not_closed_is_checked_and_sound(home: daemons.Home, project: Path, tmp_path: Path) -> None:

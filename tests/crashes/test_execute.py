@@ -22,11 +22,12 @@ def waiting_step(gate: Path, *, code: int = 0, then: str = ":") -> str:
 
 
 def started(home: daemons.Home, project: Path, steps: list[str]) -> daemons.Daemon:
-    """A daemon whose plan `p` runs its first step."""
+    """A daemon whose plan `p` runs its first step, a `waiting_step`."""
     daemon = home.start()
     daemons.add_action(daemon, "work", steps)
     daemon.ask(daemons.use("work", [daemons.add_project(daemon, project)], name="p"))
-    daemon.wait_for_step("p", "s1")
+    log = Path(daemon.wait_for_step("p", "s1").log or "")
+    wait_until(lambda: "begin" in log.read_text())
     return daemon
 
 

@@ -151,7 +151,17 @@ def test_program_runs_without_a_shell_between(
 
 @pytest.mark.parametrize(
     ("content", "code"),
-    [(b"", None), (b"14", None), (b"143\n", 143), (b"0\n", 0), (b"x\n", None), (b"1\n2\n", None), (b"1" * 99, None)],
+    [
+        (b"", None),
+        (b"14", None),
+        (b"143\n", 143),
+        (b"0\n", 0),
+        (b"-1\n", -1),
+        (b"-2\n", None),
+        (b"x\n", None),
+        (b"1\n2\n", None),
+        (b"1" * 99, None),
+    ],
 )
 def test_exit_file_counts_only_when_complete(tmp_path: Path, content: bytes, code: int | None) -> None:
     """Without its newline the code is not there yet."""
@@ -405,13 +415,13 @@ RELEASE_AND_DIE = "process.release(); os.kill(os.getpid(), signal.SIGKILL)"
 def test_command_never_runs_when_the_daemon_dies_before_release(
     command: Callable[..., Command], tmp_path: Path
 ) -> None:
-    """The wrapper reads the end of the pipe and leaves, without a code."""
+    """The wrapper reads the end of the pipe, says that it ran nothing, and leaves."""
     made = command(">ran")
     identity = dying_daemon(made, "os._exit(0)")
 
     wait_until(lambda: is_gone(identity.pid))
     assert not (tmp_path / "ran").exists()
-    assert asyncio.run(processes.adopt(identity, made.exit_file, COOKIE)) == Exit(None, [])
+    assert asyncio.run(processes.adopt(identity, made.exit_file, COOKIE)) == Exit(processes.NEVER_RAN, [])
 
 
 def test_running_command_is_adopted_with_its_real_code(command: Callable[..., Command], tmp_path: Path) -> None:
