@@ -442,6 +442,7 @@ def test_apply_goes_through_once_the_check_passes(shared: Home, tmp_path: Path) 
     marker.touch()
     shared.apply(plan)
 
+    assert shared.position(plan) == "apply/applied"
     edited(root)
 
 

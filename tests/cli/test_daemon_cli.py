@@ -56,7 +56,7 @@ def test_status_and_stop_never_start_it(home: Home) -> None:
     home.run("daemon", "logs")
     home.run("config", "list")
 
-    home.until(lambda: not home.processes())
+    assert home.processes() == []
 
 
 def test_autostart_can_be_forbidden(home: Home) -> None:

@@ -1,5 +1,6 @@
 """The daemon dies while steps run: they go on, and the next daemon takes them over."""
 
+import contextlib
 import os
 import signal
 import subprocess
@@ -38,7 +39,9 @@ def step_pid(home: daemons.Home) -> int:
 
 
 def _is_step_leader(pid: int) -> bool:
-    return os.getsid(pid) == pid and "CA_STEP_ID" in psutil.Process(pid).environ()
+    with contextlib.suppress(ProcessLookupError, psutil.NoSuchProcess):  # a `sleep` of the step, say, ends meanwhile
+        return os.getsid(pid) == pid and "CA_STEP_ID" in psutil.Process(pid).environ()
+    return False
 
 
 def end(daemon: daemons.Daemon, number: signal.Signals) -> None:
