@@ -311,9 +311,8 @@ def test_a_start_with_closed_streams_works(home: daemons.Home) -> None:
 
 def test_the_end_of_the_terminal_is_not_the_end_of_the_daemon(home: daemons.Home) -> None:
     """It has a session of its own, so a SIGHUP to the caller's group does not reach it."""
-    inherited = signal.signal(
-        signal.SIGHUP, signal.SIG_DFL
-    )  # it is ignored under nohup, and a shell cannot change that
+    # It is ignored under nohup, and a shell cannot change that.
+    inherited = signal.signal(signal.SIGHUP, signal.SIG_DFL)
     starter = subprocess.Popen(
         ["/bin/sh", "-c", f'"{daemons.CA}" daemon start >/dev/null 2>&1; echo up; cat'],
         env=home.environment(),
