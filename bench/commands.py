@@ -1,12 +1,13 @@
 """Whole processes: short commands on a warm daemon, and the cold start of the daemon, against a bare interpreter."""
 
+import functools
 import os
 import subprocess
 import sys
 import time
 from collections.abc import Generator, Sequence
 
-from bench.homes import SCRIPTS, Home, make_plans
+from bench.homes import SCRIPTS, Home, add_finished_plans, make_plans
 from bench.measure import Limit, NotMeasuredError, Row, Sample, Settings, alternate, scratch, timed
 from daemon import protocol
 
@@ -19,7 +20,8 @@ def _seconds(command: Sequence[str], environ: dict[str, str]) -> float:
     )
 
 
-def _command(settings: Settings, *words: str) -> Generator[Sample]:
+def _command(settings: Settings, words: Sequence[str], finished: int = 0) -> Generator[Sample]:
+    """A command with 20 plans that wait, and so many that are over."""
     program = SCRIPTS / "ca"
     if not os.access(program, os.X_OK):
         raise NotMeasuredError(f"there is no {program}")
@@ -27,6 +29,8 @@ def _command(settings: Settings, *words: str) -> Generator[Sample]:
         home = Home(directory)
         with home.daemon() as client:
             make_plans(home, client, 20)
+        add_finished_plans(home, finished)
+        with home.daemon():
             ours = [str(program), *words]
             _seconds(ours, home.environ)
             while True:
@@ -38,11 +42,20 @@ def _command(settings: Settings, *words: str) -> Generator[Sample]:
 
 
 def _status(settings: Settings) -> Generator[Sample]:
-    yield from _command(settings, "status")
+    yield from _command(settings, ["status"])
 
 
 def _plan_list(settings: Settings) -> Generator[Sample]:
-    yield from _command(settings, "plan", "list")
+    yield from _command(settings, ["plan", "list"])
+
+
+def _growing(*words: str) -> list[Row]:
+    """The same command with more plans in the store."""
+    return [
+        Row(f"{'-'.join(words)}-{total}", f"`ca {' '.join(words)}`, {total:,} plans, warm daemon", "`python -c pass`", "s",
+            functools.partial(_command, words=words, finished=total - 20))
+        for total in (1_000, 100_000)
+    ]  # fmt: skip
 
 
 def _cold_start(settings: Settings) -> Generator[Sample]:
@@ -67,6 +80,8 @@ ROWS = [
         Limit(4.5), Limit(1.3)),
     Row("plan-list", "`ca plan list`, 20 plans, warm daemon, whole process", "`python -c pass`", "s", _plan_list,
         Limit(4.5), Limit(1.3)),
+    *_growing("status"),
+    *_growing("plan", "list"),
     Row("cold-start", "daemon cold start until the first reply", "`python -c pass`", "s", _cold_start,
         Limit(15), Limit(7.5)),
 ]  # fmt: skip

@@ -6,13 +6,19 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Generator
+from collections.abc import Generator, Sequence
 from pathlib import Path
+from typing import cast
+
+import apsw
+import msgspec
 
 from bench.measure import ROOT, NotMeasuredError
 from cleveragents_tui import client as clients
 from daemon import protocol
+from store import names, records, states
 from store import paths as places
+from store.database import Connection, Value
 
 SCRIPTS = Path(sys.executable).parent
 
@@ -120,3 +126,32 @@ def make_plans(home: Home, client: clients.Client, count: int) -> None:
     request = protocol.PlanUse(action="local/bench", projects=["project"])
     for plan in [client.call(request) for _ in range(count)]:
         client.call(protocol.PlanWait(plan=plan.plan_id))
+
+
+def add_finished_plans(home: Home, count: int) -> None:
+    """So many plans beside those that are there, long applied: copies of one of them, written past the daemon.
+
+    It must not be running.
+    """
+    connection = cast("Connection", apsw.Connection(str(home.paths.database)))
+    connection.execute("BEGIN")
+    plan = msgspec.convert(connection.execute("SELECT * FROM plans LIMIT 1").fetchone(), records.Plan)
+    projects = connection.execute("SELECT * FROM plan_projects WHERE plan_id = ?", (plan.plan_id,)).fetchall()
+    steps = connection.execute("SELECT * FROM steps WHERE plan_id = ?", (plan.plan_id,)).fetchall()
+    for number in range(count):
+        plan_id = names.new_ulid(plan.created_at - number * 1_000_000)
+        copy = msgspec.structs.replace(
+            plan, plan_id=plan_id, root_plan_id=plan_id, name=f"old-{number}", phase=states.Phase.APPLY,
+            state=states.State.APPLIED, finished_at=plan.updated_at,
+        )  # fmt: skip
+        _insert(connection, "plans", msgspec.to_builtins(copy))
+        for row in projects:
+            _insert(connection, "plan_projects", [plan_id, *row[1:]])
+        for row in steps:
+            _insert(connection, "steps", [plan_id, *row[1:]])
+    connection.execute("COMMIT")
+    connection.close()
+
+
+def _insert(connection: Connection, table: str, row: Sequence[Value]) -> None:
+    connection.execute(f"INSERT INTO {table} VALUES ({', '.join('?' * len(row))})", row)

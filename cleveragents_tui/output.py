@@ -131,6 +131,8 @@ class Output:
         self.stdout = stdout
         self.stderr = stderr
         self._streaming = False
+        self._held: bytearray | None = None
+        self.paged = True
         self.format: Format = "rich" if stdout.isatty() else "plain"
 
     def choose(self, name: str) -> None:
@@ -177,9 +179,39 @@ class Output:
         except OSError:
             return 80
 
+    def hold(self) -> None:
+        """Keep what is printed for people until the end, in case it is longer than their screen."""
+        if self.paged and not self.structured and self.stdout.isatty():
+            self._held = bytearray()
+
+    def _release(self, *, paged: bool) -> None:
+        held, self._held = self._held, None
+        if not held or (paged and self._page(bytes(held))):
+            return
+        self.raw(bytes(held))
+
+    def _page(self, content: bytes) -> bool:
+        """Show it in the pager; False when it fits the screen, or there is no pager."""
+        from cleveragents_tui import paging  # noqa: PLC0415  only a terminal has a pager
+
+        try:
+            rows = os.get_terminal_size(self.stdout.fileno()).lines
+        except OSError:
+            return False
+        if not paging.overflows(content, self._width(self.stdout), rows):
+            return False
+        pager = paging.command(self._environ)
+        if pager is None:
+            return False
+        self.stdout.flush()
+        return paging.show(pager, content, self._environ)
+
     def say(self, lines: Iterable[str]) -> None:
         """Data for people: stdout."""
-        _write(self.stdout, lines)
+        if self._held is None:
+            _write(self.stdout, lines)
+        else:
+            self._held += self.encoded("".join(f"{line}\n" for line in lines))
 
     def talk(self, *lines: str) -> None:
         """Everything that is not data: stderr."""
@@ -189,6 +221,9 @@ class Output:
 
     def raw(self, data: bytes) -> None:
         """Bytes of a log or a patch, as they are."""
+        if self._held is not None:
+            self._held += data
+            return
         self.stdout.flush()
         _binary(self.stdout).write(data)
         _binary(self.stdout).flush()
@@ -227,16 +262,19 @@ class Output:
 
     def _finish_for_people(self, result: Result[Any], messages: Sequence[str]) -> None:
         if result.error is not None:
+            self._release(paged=False)
             self.talk(*messages)
             look = self.talk_look
             self.talk(*(result.render(result.data, look) if result.render else error_lines(result.error, look)))
             return
         if result.render is not None:
             self.say(result.render(result.data, self.look))
+        self._release(paged=True)
         self.talk(*messages)
 
     def interrupted(self, command: str, messages: Sequence[str], duration_ms: int) -> int:
         """Print that Ctrl-C ended the command; returns the exit code."""
+        self._release(paged=False)
         if self.structured and not self._streaming:
             body = ErrorBody("cancelled", "interrupted", {}, [])
             self.document(_refused(command, body, INTERRUPTED, messages, Timing(duration_ms)))
@@ -252,6 +290,7 @@ class Output:
     ) -> int:
         """Print an error; returns the exit code."""
         code = error.exit_code if exit_code is None else exit_code
+        self._release(paged=False)
         if self.structured and not self._streaming:
             self.document(_refused(command, ErrorBody.of(error), code, messages, Timing(duration_ms)))
         else:

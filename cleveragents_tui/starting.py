@@ -14,7 +14,7 @@ from typing import Any
 import msgspec
 
 from cleveragents_tui.client import Client, ConnectionLostError, NoDaemonError, connect
-from daemon import protocol
+from daemon import protocol, views
 from store import errors
 from store.version import VERSION
 
@@ -46,6 +46,12 @@ def bring_up(found: Client | None, path: Path, environ: Mapping[str, str], annou
     client = start(path, environ)
     announce(f"started the daemon (pid {client.hello.pid})")
     return client
+
+
+def end(client: Client, path: Path) -> None:
+    """Have a daemon end, and wait until it is gone; what its steps do goes on."""
+    client.call(protocol.DaemonStop())
+    _wait_until_gone(client, path)
 
 
 def is_older(version: str) -> bool:
@@ -89,29 +95,59 @@ def start(path: Path, environ: Mapping[str, str]) -> Client:
 
 
 def _run_start(environ: Mapping[str, str]) -> dict[str, Any]:
-    command = [sys.executable, "-P", "-m", "daemon", "start"]
+    return _run("start", "ready", "the daemon could not be started", environ)
+
+
+class Examination(msgspec.Struct, frozen=True):
+    """What can be said of a home without a daemon; `copy` would take the place of a damaged store."""
+
+    diagnostics: views.DiagnosticsView
+    copy: str | None
+
+
+def examine(environ: Mapping[str, str]) -> Examination:
+    """Check a home in which no daemon can run.
+
+    Raises:
+        CleverAgentsError: a daemon has it, or it cannot be entered.
+    """
+    return msgspec.convert(_run("examine", "examined", "the home could not be checked", environ), Examination)
+
+
+def repair(environ: Mapping[str, str]) -> str:
+    """Restore the damaged store of a home in which no daemon can run; what was done, in a sentence.
+
+    Raises:
+        CleverAgentsError: why it was not; nothing was changed.
+    """
+    return str(_run("repair", "repaired", "the store could not be restored", environ)["done"])
+
+
+def _run(verb: str, answered: str, failing: str, environ: Mapping[str, str]) -> dict[str, Any]:
+    """What the daemon's own command says, in a process of its own."""
+    command = [sys.executable, "-P", "-m", "daemon", verb]
     done = subprocess.run(command, env=dict(environ), check=False, stdin=subprocess.DEVNULL, capture_output=True)
     try:
         answer = msgspec.json.decode(done.stdout, type=dict[str, dict[str, Any]])
-        if "ready" in answer:
-            return answer["ready"]
+        if answered in answer:
+            return answer[answered]
         refused = answer["error"]
     except (msgspec.DecodeError, KeyError) as error:
         said = (done.stderr + done.stdout).decode(errors="replace").strip().rpartition("\n")[2]
         raise errors.DaemonUnavailableError(
-            f"the daemon could not be started: {said or f'exit {done.returncode}'}", suggestions=["ca daemon logs"]
+            f"{failing}: {said or f'exit {done.returncode}'}", suggestions=["ca daemon logs"]
         ) from error
-    raise _not_started(refused)
+    raise _refusal(refused, failing)
 
 
-def _not_started(refused: dict[str, Any]) -> errors.CleverAgentsError:
+def _refusal(refused: dict[str, Any], failing: str) -> errors.CleverAgentsError:
     """The daemon's own reason, with its own code; for the one who asked, the daemon is not reachable."""
     code = refused.get("code", "internal")
     error = errors.from_code(
         "daemon_unavailable"
         if code in {"not_found", "internal"}
         else code,  # those would speak of the command's own words
-        f"the daemon could not be started: {refused.get('message', 'it did not say why')}",
+        f"{failing}: {refused.get('message', 'it did not say why')}",
         refused.get("detail", {}),
         refused.get("suggestions") or ["ca daemon logs"],
     )

@@ -67,7 +67,7 @@ def read_action(root: Node, source: str) -> schema.Action:
         sandbox=_sandbox(top, known, shell),
         env=top.environment("env"),
         shell=shell,
-        steps=_steps(top, known, shell, required=strategy_actor == "builtin/steps"),
+        steps=read_steps(top, known, shell, required=strategy_actor == "builtin/steps"),
         checks=[
             _check(section, known, shell, number) for number, section in enumerate(top.list("checks", _CHECK_KEYS))
         ],
@@ -154,7 +154,18 @@ def _paths(section: Section, key: str, known: Collection[str] | None) -> list[st
     return found
 
 
-def _steps(top: Section, known: Collection[str], shell: str | None, *, required: bool) -> list[schema.StepSpec]:
+def read_steps(top: Section, known: Collection[str], shell: str | None, *, required: bool) -> list[schema.StepSpec]:
+    """The `steps` of an action file or of a strategy actor's answer.
+
+    Args:
+        top: What has the key `steps`.
+        known: The names of the action's arguments.
+        shell: The action's shell.
+        required: Whether there must be one.
+
+    Raises:
+        InvalidActionError: they are not what the schema asks for.
+    """
     sections = top.list("steps", _STEP_KEYS)
     if required and not sections:
         top.refuse("steps", "needs at least one step")
@@ -165,7 +176,8 @@ def _steps(top: Section, known: Collection[str], shell: str | None, *, required:
     for section in sections:
         step = _step(section, known, shell)
         if step.id in lines:
-            section.refuse("id", f"{step.id!r} is the id of the step in line {lines[step.id]} too")
+            other = f"the step in line {lines[step.id]}" if lines[step.id] else "an earlier step"
+            section.refuse("id", f"{step.id!r} is the id of {other} too")
         lines[step.id] = section.line
         steps.append(step)
     _check_needs(sections, steps)

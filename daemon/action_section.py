@@ -11,7 +11,7 @@ from store import errors, names
 T = TypeVar("T", bound=str)
 
 _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*", re.ASCII)
-_OURS = re.compile(r"CA_(?:PLAN_ID|STEP_ID|PROJECT|SANDBOX|ITEM|ARG_.*)")
+_OURS = re.compile(r"CA_(?:PLAN_ID|JOB_ID|STEP_ID|PROJECT|SANDBOX|ITEM|GUIDANCE|ARG_.*)")
 
 
 class Section:

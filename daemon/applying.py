@@ -199,7 +199,14 @@ def _content(apply: _Apply, now: _Now) -> tuple[str, str]:
 
 def _collision(project: Project, conflicts: Sequence[Conflict], where: str) -> errors.MergeConflictError:
     files = [
-        {"path": shown(one.path), "kind": one.kind, "base": one.base, "ours": one.ours, "theirs": one.theirs}
+        {
+            "project": project.name,
+            "path": shown(one.path),
+            "kind": one.kind,
+            "base": one.base,
+            "ours": one.ours,
+            "theirs": one.theirs,
+        }
         for one in conflicts
     ]
     said = ", ".join(f"{file['path']} ({file['kind']})" for file in files[:10])

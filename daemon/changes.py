@@ -116,20 +116,18 @@ def diff(project: Project, base: str, result: str) -> Changes:
     return Changes(files, sum(file.insertions or 0 for file in files), sum(file.deletions or 0 for file in files))
 
 
-def patch(project: Project, base: str, result: str, *, paths: Sequence[bytes] = ()) -> bytes:
+def patch(project: Project, base: str, result: str, *, within: str = "") -> bytes:
     """The change set as a diff to read: a binary file is one line with its sizes.
 
     Args:
         project: Whose trees these are.
         base: A commit or tree.
         result: Another.
-        paths: Only these files and directories.
+        within: A directory that the names are shown in, such as `local/web/`, to tell several projects apart.
     """
     flags = ["-p", "-r", "-M", "--no-ext-diff", "--no-textconv", "--no-color", "--full-index", "--no-commit-id"]
-    prefixes = ["--src-prefix=a/", "--dst-prefix=b/"]
-    text = repositories.private(
-        project, ["--literal-pathspecs", "diff-tree", *flags, *prefixes, base, result, "--", *paths]
-    )
+    prefixes = [f"--src-prefix=a/{within}", f"--dst-prefix=b/{within}"]
+    text = repositories.private(project, ["diff-tree", *flags, *prefixes, base, result, "--"])
     return _with_sizes(project, text) if b"\nBinary files " in text else text
 
 

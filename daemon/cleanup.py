@@ -2,12 +2,11 @@
 
 import asyncio
 import logging
-from pathlib import Path
 
-from daemon import sandboxes
-from daemon.phases.context import Services, project_of
+from daemon import environments, sandboxes
+from daemon.phases.context import Services, project_of, sandbox_path
 from store import errors, plans
-from store.records import Plan
+from store.records import Plan, PlanProject
 from store.states import State
 
 log = logging.getLogger(__name__)
@@ -18,21 +17,29 @@ async def after(services: Services, plan_id: str) -> None:
     plan = plans.get(services.db.read, plan_id)
     if plan is None or not plan.terminal:
         return
+    if plan.state is State.CANCELLED:  # nothing runs in it any more, and it may hold secrets
+        environments.remove(services.paths.environments, plan_id)
     for project in plans.projects(services.db.read, plan_id):
         wanted = str(services.config.value("sandbox.cleanup", project=project.project))
-        if project.sandbox_status != "ready" or project.sandbox_path is None or not _goes(plan, wanted):
+        if project.sandbox_status != "ready" or not _goes(plan, wanted):
             continue
         try:
-            path = Path(project.sandbox_path)
-            await asyncio.to_thread(sandboxes.remove, project_of(services.paths, project), plan_id, path)
+            await remove(services, project)
         except errors.CleverAgentsError as error:
             log.warning("the sandbox %s could not be removed: %s", project.sandbox_path, error.message)
             text = error.message
             await services.db.write(lambda tx, text=text: tx.event("sandbox.kept", plan_id=plan_id, reason=text))
-        else:
-            await services.db.write(
-                lambda tx, project=project: plans.update_project(tx, project, sandbox_status="removed")
-            )
+
+
+async def remove(services: Services, project: PlanProject) -> None:
+    """Remove one sandbox and note it; what it holds is kept under the plan's refs.
+
+    Raises:
+        CleverAgentsError: it cannot be kept or removed; then it is still there.
+    """
+    path = sandbox_path(services.paths, project)
+    await asyncio.to_thread(sandboxes.remove, project_of(services.paths, project), project.plan_id, path)
+    await services.db.write(lambda tx: plans.update_project(tx, project, sandbox_status="removed"))
 
 
 def _goes(plan: Plan, wanted: str) -> bool:

@@ -1,15 +1,21 @@
-"""What `python -P -m daemon start|run` does: one JSON line on stdout says how it went."""
+"""What `python -P -m daemon start|run|examine|repair` does: one JSON line on stdout says how it went."""
 
 import json
 import os
 import socket
 import sys
 import time
+from collections.abc import Generator
+from contextlib import contextmanager
 
-from daemon import detach, main
+import msgspec
+
+from daemon import detach, main, repairing
 from store import errors, paths
 
 START_SECONDS = 20.0
+LEAVING_SECONDS = 5.0
+"""How long a daemon that failed to start may take to let go of its home."""
 
 
 class _Attached(detach.Notify):
@@ -62,6 +68,42 @@ def run() -> int:
     return 0
 
 
+def examine() -> repairing.Examination:
+    """Check a home in which no daemon runs."""
+    home = paths.resolve()
+    with _alone(home):
+        return repairing.examine(home)
+
+
+def repair() -> str:
+    """Restore a damaged store; says what was done."""
+    home = paths.resolve()
+    with _alone(home):
+        return repairing.repair(home)
+
+
+@contextmanager
+def _alone(home: paths.Paths) -> Generator[None]:
+    """Have the home for oneself.
+
+    Raises:
+        AlreadyRunningError: a daemon has it.
+    """
+    home.create()
+    deadline = time.monotonic() + LEAVING_SECONDS
+    while (lock := detach.InstanceLock.acquire(home.lock_file)) is None:
+        if time.monotonic() > deadline:
+            raise errors.AlreadyRunningError(
+                "a daemon runs in this home, and only it may touch the store",
+                suggestions=["ca daemon stop", "ca daemon status"],
+            )
+        time.sleep(0.02)
+    try:
+        yield
+    finally:
+        lock.release()
+
+
 def cli(arguments: list[str]) -> int:
     """The command; returns its exit code."""
     try:
@@ -71,8 +113,15 @@ def cli(arguments: list[str]) -> int:
                 return 0
             case ["run"]:
                 return run()
+            case ["examine"]:
+                print(msgspec.json.encode({"examined": examine()}).decode())  # noqa: T201  this is the command's output
+                return 0
+            case ["repair"]:
+                os.umask(0o077)
+                print(json.dumps({"repaired": {"done": repair()}}))  # noqa: T201  this is the command's output
+                return 0
             case _:
-                raise errors.UsageError("python -P -m daemon start|run")
+                raise errors.UsageError("python -P -m daemon start|run|examine|repair")
     except errors.CleverAgentsError as error:
         if arguments == ["run"]:
             print("\n  → ".join([error.message, *error.suggestions]), file=sys.stderr)  # noqa: T201  for who started it

@@ -82,7 +82,8 @@ def _identity(project: Project) -> dict[str, str]:
         who = _WHO.match(said.stdout.decode(errors="surrogateescape"))
         if said.returncode != 0 or who is None:
             raise errors.InvalidArgumentError(
-                "git does not know who you are, so it cannot make a commit in your name",
+                "git does not know who you are, so it cannot make a commit in your name; "
+                "tell it: git config --global user.name NAME, and the same for user.email",
                 suggestions=['git config --global user.name "…"', 'git config --global user.email "…"'],
             )
         found |= {f"GIT_{role}_NAME": who["name"], f"GIT_{role}_EMAIL": who["email"]}

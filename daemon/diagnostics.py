@@ -1,144 +1,184 @@
-"""Diagnostics: everything that can be checked, each with what to do about it."""
+"""Diagnostics of a running daemon: everything that can be checked, what to do about it, and what can be put right."""
 
 import asyncio
 import os
-import shutil
 import stat
+from pathlib import Path
 
-from daemon import git, show, views
+from daemon import checks, detach, environments, leftovers, show, views
 from daemon.calls import Daemon
+from daemon.checks import ok, warning
 from store import database, errors, jobs, locks, plans
-from store.states import TERMINAL
+from store.database import Transaction
+from store.records import PlanProject
+from store.states import State
 
-DISK_WARNING = 1024**3
-DISK_ERROR = 64 * 1024**2
 
-
-async def run(daemon: Daemon) -> views.DiagnosticsView:
-    """Run every check."""
-    checks = [
+async def run(daemon: Daemon, *, repair: bool) -> views.DiagnosticsView:
+    """Run every check; with `repair` also put right what can be: the status is the state afterwards, `fix` what was done."""
+    paths = daemon.paths
+    found = [
         _store(daemon),
         await _integrity(daemon),
+        await asyncio.to_thread(checks.store_copies, paths),
         _socket(daemon),
-        await asyncio.to_thread(_git),
-        await asyncio.to_thread(_disk, daemon),
-        _config(daemon),
-        _sandboxes(daemon),
-        _locks(daemon),
+        _pid_file(daemon, repair=repair),
+        await asyncio.to_thread(checks.git_program),
+        await asyncio.to_thread(checks.disk, paths),
+        checks.config(paths, daemon.services.config),
+        await asyncio.to_thread(checks.modes, paths, repair=repair),
+        await _sandboxes(daemon, repair=repair),
+        await _locks(daemon, repair=repair),
+        await _environments(daemon, repair=repair),
+        await asyncio.to_thread(_leftovers, daemon, repair=repair),
         _payloads(daemon),
         _workers(daemon),
     ]
-    count = {status: sum(check.status == status for check in checks) for status in ("ok", "warn", "error")}
-    summary = views.CheckSummaryView(count["ok"], count["warn"], count["error"])
-    return views.DiagnosticsView(checks, show.workers(daemon.services.db.read), summary)
-
-
-def _ok(name: str, message: str) -> views.CheckView:
-    return views.CheckView(name, "ok", message, None)
+    return checks.summed(found, show.workers(daemon.services.db.read))
 
 
 def _store(daemon: Daemon) -> views.CheckView:
     path = daemon.paths.database
-    mode = stat.S_IMODE(path.stat().st_mode)
-    if mode & 0o077:
-        return views.CheckView("store", "error", f"{path} can be read by others (mode {mode:o})", f"chmod 600 {path}")
-    return _ok("store", f"{path}, {path.stat().st_size / 1024**2:.1f} MiB, SQLite {database.sqlite_version()}")
+    return ok("store", f"{path}, {path.stat().st_size / 1024**2:.1f} MiB, SQLite {database.sqlite_version()}")
 
 
 async def _integrity(daemon: Daemon) -> views.CheckView:
     verdict = await daemon.services.db.write(lambda tx: str(tx.scalar("PRAGMA quick_check(1)")))
     if verdict != "ok":
-        return views.CheckView(
-            "integrity",
-            "error",
-            f"the store is damaged: {verdict}",
-            "ca daemon stop, then restore a copy from backups/",
-        )
-    return _ok("integrity", "the store's pages are sound")
+        return checks.error("integrity", f"the store is damaged: {verdict}", checks.REPAIR)
+    return ok("integrity", "the store's pages are sound")
 
 
 def _socket(daemon: Daemon) -> views.CheckView:
     path = daemon.paths.socket
     found = path.lstat()
     if not stat.S_ISSOCK(found.st_mode) or found.st_uid != os.getuid() or found.st_mode & 0o077:
-        return views.CheckView("socket", "error", f"{path} is not a socket of yours with mode 600", "ca daemon restart")
+        return checks.error("socket", f"{path} is not a socket of yours with mode 600", "ca daemon restart")
     wanted = daemon.paths.run / "daemon.sock"
     where = "" if wanted == path else f" (a short path; {wanted} would be too long)"
-    return _ok("socket", f"{path}{where}, pid {os.getpid()}, version {daemon.version}")
+    return ok("socket", f"{path}{where}, pid {os.getpid()}, version {daemon.version}")
 
 
-def _git() -> views.CheckView:
-    try:
-        git.check()
-    except errors.CleverAgentsError as error:
-        return views.CheckView("git", "error", error.message, next(iter(error.suggestions), None))
-    return _ok("git", "git " + ".".join(map(str, git.version())))
+def _pid_file(daemon: Daemon, *, repair: bool) -> views.CheckView:
+    path = daemon.paths.pid_file
+    mine = detach.PidFile.here(version=daemon.version, socket=str(daemon.paths.socket))
+    found, done = detach.PidFile.read(path), None
+    if found != mine:
+        wrong = f"names process {found.pid}, which does not serve this home" if found else "is missing or unreadable"
+        if not repair:
+            return warning("pid file", f"{path} {wrong}")
+        detach.PidFile.write(path, mine)
+        done = f"written anew: it {wrong.replace('names', 'named').replace('is ', 'was ')}"
+    return ok("pid file", f"{path} names this daemon", done)
 
 
-def _disk(daemon: Daemon) -> views.CheckView:
-    free = shutil.disk_usage(daemon.paths.data).free
-    text = f"{free / 1024**3:.1f} GiB free at {daemon.paths.data}"
-    if free < DISK_ERROR:
-        return views.CheckView("disk", "error", text, "free some space")
-    if free < DISK_WARNING:
-        return views.CheckView("disk", "warn", text, "free some space")
-    return _ok("disk", text)
-
-
-def _config(daemon: Daemon) -> views.CheckView:
-    config = daemon.services.config
-    try:
-        config.check()
-        unknown = config.unknown_keys()
-    except errors.CleverAgentsError as error:
-        return views.CheckView("config", "error", error.message, next(iter(error.suggestions), "ca config list"))
-    if unknown:
-        return views.CheckView(
-            "config", "warn", f"keys that nothing reads: {', '.join(unknown)}", "remove them, or correct their names"
-        )
-    return _ok("config", str(daemon.paths.config_file))
-
-
-def _sandboxes(daemon: Daemon) -> views.CheckView:
+async def _sandboxes(daemon: Daemon, *, repair: bool) -> views.CheckView:
     """Sandboxes that hold unapplied work are listed, so that nobody forgets them."""
+    gone = await asyncio.to_thread(_without_directory, plans.sandboxes(daemon.services.db.read))
+    names = [_name(daemon, project) for project in gone]
+    if gone and not repair:
+        text = f"the sandboxes of {checks.listed(names)} are gone; their checkpoints are kept in the private repository"
+        return warning("sandboxes", text)
+    noted = [name for project, name in zip(gone, names, strict=True) if await _note_gone(daemon, project)]
+    done = f"noted as gone: {checks.listed(noted)}; `ca plan execute` makes a new one from the last checkpoint"
+    return ok("sandboxes", _holding(daemon), done if noted else None)
+
+
+def _without_directory(found: list[PlanProject]) -> list[PlanProject]:
+    return [project for project in found if project.sandbox_path is None or not Path(project.sandbox_path).is_dir()]
+
+
+def _name(daemon: Daemon, project: PlanProject) -> str:
+    plan = plans.get(daemon.services.db.read, project.plan_id)
+    return plan.name if plan else project.plan_id
+
+
+async def _note_gone(daemon: Daemon, project: PlanProject) -> bool:
+    """Correct the record of a sandbox; False while somebody works on its plan, who will meet it himself."""
+
+    def note(tx: Transaction) -> bool:
+        lock = locks.get(tx, "plan", project.plan_id)
+        if lock is not None and not lock.stale(tx.now, tx.clock.boot_id):
+            return False
+        plans.update_project(tx, project, sandbox_status="removed")
+        tx.event("sandbox.gone", plan_id=project.plan_id, project=project.project, path=project.sandbox_path)
+        return True
+
+    return await daemon.services.db.write(note)
+
+
+def _holding(daemon: Daemon) -> str:
     db = daemon.services.db.read
-    held: list[str] = []
-    missing: list[str] = []
-    for project in plans.sandboxes(db):
-        plan = plans.get(db, project.plan_id)
-        if plan is None or plan.state in TERMINAL:
-            continue
-        if project.sandbox_path is not None and not os.path.isdir(project.sandbox_path):  # noqa: PTH112  a str from the store
-            missing.append(plan.name)
-        elif project.tip_tree != project.base_tree:
-            held.append(plan.name)
-    if missing:
-        text = f"the sandboxes of {', '.join(missing)} are gone; their checkpoints are kept in the private repository"
-        return views.CheckView("sandboxes", "warn", text, f"ca plan execute {missing[0]}")
-    if held:
-        return _ok("sandboxes", f"{len(held)} hold work that is not applied: {', '.join(held[:10])}")
-    return _ok("sandboxes", "none holds unapplied work")
+    held = [
+        plan.name
+        for project in plans.sandboxes(db)
+        if project.tip_tree != project.base_tree
+        and (plan := plans.get(db, project.plan_id)) is not None
+        and not plan.terminal
+    ]
+    return f"{len(held)} hold work that is not applied: {checks.listed(held)}" if held else "none holds unapplied work"
 
 
-def _locks(daemon: Daemon) -> views.CheckView:
-    found = locks.stale(daemon.services.db.read)
-    if found:
-        named = ", ".join(f"{lock.resource} ({lock.owner_id})" for lock in found[:5])
-        return views.CheckView(
-            "locks", "warn", f"{len(found)} expired locks: {named}", "they are taken over when they are needed"
-        )
-    return _ok("locks", f"{len(locks.all_locks(daemon.services.db.read))} held, none expired")
+async def _locks(daemon: Daemon, *, repair: bool) -> views.CheckView:
+    stale = [f"{lock.resource} ({lock.owner_id})" for lock in locks.stale(daemon.services.db.read)]
+    if stale and not repair:
+        text = f"{len(stale)} expired: {checks.listed(stale)}; whoever needs one takes it over"
+        return warning("locks", text)
+    removed = await daemon.services.db.write(locks.cleanup_expired) if stale else 0
+    held = len(locks.all_locks(daemon.services.db.read))
+    return ok("locks", f"{held} held, none expired", f"removed {removed}: {checks.listed(stale)}" if removed else None)
+
+
+async def _environments(daemon: Daemon, *, repair: bool) -> views.CheckView:
+    """A plan's environment may hold secrets; it stays only while the plan can still run something."""
+    directory = daemon.paths.environments
+    useless = [name for name in await asyncio.to_thread(_names, directory) if _is_useless(daemon, directory / name)]
+    if useless and not repair:
+        text = f"{len(useless)} kept for plans that are over or unknown: {checks.listed(useless)}"
+        return warning("environments", text)
+    for name in useless:
+        await asyncio.to_thread(environments.remove, directory, name)
+    return ok(
+        "environments",
+        "each belongs to a plan that can still use it",
+        f"removed {len(useless)}: {checks.listed(useless)}" if useless else None,
+    )
+
+
+def _names(directory: Path) -> list[str]:
+    return sorted(path.name for path in directory.iterdir() if not path.name.endswith(leftovers.UNFINISHED))
+
+
+def _is_useless(daemon: Daemon, path: Path) -> bool:
+    """An applied plan that can be undone may be applied again, and runs its checks then."""
+    plan = plans.get(daemon.services.db.read, path.name)
+    if plan is None:
+        return leftovers.is_old(path)  # it is written just before its plan is
+    return plan.terminal and (plan.state is State.CANCELLED or plan.pruned_at is not None)
+
+
+def _leftovers(daemon: Daemon, *, repair: bool) -> views.CheckView:
+    found = leftovers.find(daemon.paths)
+    named = checks.listed([str(path) for path in found])
+    if found and not repair:
+        return warning("leftovers", f"{len(found)} unfinished files of ours: {named}")
+    try:
+        for path in found:
+            leftovers.remove(daemon.paths, path)
+    except errors.CleverAgentsError as failure:
+        return checks.error("leftovers", failure.message, next(iter(failure.suggestions), None))
+    return ok("leftovers", "no unfinished files", f"removed {len(found)}: {named}" if found else None)
 
 
 def _payloads(daemon: Daemon) -> views.CheckView:
     newer = jobs.newer_payloads(daemon.services.db.read)
     if newer:
         text = f"payload_version: {newer} jobs were queued by a newer program and wait for it"
-        return views.CheckView("jobs", "error", text, "install the newer program again")
-    return _ok("jobs", f"{jobs.queued_count(daemon.services.db.read)} queued, {len(daemon.workers.running)} running")
+        return checks.error("jobs", text, "install the newer program again")
+    return ok("jobs", f"{jobs.queued_count(daemon.services.db.read)} queued, {len(daemon.workers.running)} running")
 
 
 def _workers(daemon: Daemon) -> views.CheckView:
     found = jobs.workers(daemon.services.db.read)
     busy = sum(worker.state == "busy" for worker in found)
-    return _ok("workers", f"{busy} of {len(found)} busy")
+    return ok("workers", f"{busy} of {len(found)} busy")

@@ -37,7 +37,7 @@ _HINTS = {
 
 
 class Node:
-    """A value with the line where it, or its key, is written."""
+    """A value with the line where it, or its key, is written; 0 when nobody counted lines."""
 
     __slots__ = ("line", "text", "value")
 
@@ -50,6 +50,7 @@ class Node:
 
 def refuse(source: str, message: str, *, line: int | None = None, key: str | None = None, **more: object) -> NoReturn:
     """Raise the one kind of error that a file gets, with its place in the text and in the detail."""
+    line = line or None
     place = source if line is None else f"{source}, line {line}"
     raise errors.InvalidActionError(
         f"{place}: {message}" if key is None else f"{place}: {key}: {message}",
@@ -114,12 +115,12 @@ class _Builder:
     def document(self) -> Node:
         next(self._events)  # the start of the stream
         if _kind(next(self._events)) == "StreamEndEvent":
-            refuse(self._source, "the file is empty; an action needs at least a name and steps")
+            refuse(self._source, "the file is empty")
         root = self._node(next(self._events), 0)
         next(self._events)  # the end of the document
         after = next(self._events)
         if _kind(after) != "StreamEndEvent":
-            refuse(self._source, "a second document starts here; one file is one action", line=_line(after))
+            refuse(self._source, "a second document starts here; one file has one", line=_line(after))
         return root
 
     def _node(self, event: Any, depth: int) -> Node:

@@ -4,24 +4,32 @@ Each move is one transaction: take the plan's lock, check, write plan, decision,
 processing, its job holds the lock; the functions that take a `Claim` are that job's, and name its fence.
 """
 
-from collections.abc import Generator, Mapping
+from collections.abc import Generator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
 import msgspec
 
-from daemon import profiles, views
+from daemon import profiles, refusals, views
 from daemon.settings import Settings
 from store import errors, jobs, locks, names, plans
 from store.clock import rfc3339
 from store.database import Transaction, Value
-from store.records import AsyncJob, Decision, Lock, Plan, PlanProject
+from store.records import AsyncJob, Decision, Failure, Lock, Plan, PlanProject
 from store.states import FORWARD, REVERSIONS, START, AsyncJobStatus, Phase, Position, State, StepState
 
 BY_USER = "cancelled by the user"
+NO_REASON = "asked for by the user"
+"""The reason of a reversion for which nobody gave one."""
 _STEP_ENDS = {"timed_out": StepState.TIMED_OUT, "lost": StepState.LOST}
 """How the running steps of a failed phase end, by the error's code; otherwise they failed with it."""
 ACTIVE = frozenset({State.QUEUED, State.PROCESSING})
+ROLLED_BACK_FROM = frozenset({Position(Phase.EXECUTE, State.COMPLETE), Position(Phase.EXECUTE, State.ERRORED)})
+"""Where `plan rollback` is possible; the plan stays there."""
+ROLLBACK_SECONDS = 3600.0
+GUIDANCE = "What should the next attempt know?"
+"""The question that guidance answers: it tells such a `user_intervention` from a rollback, which is one too."""
+ROLLBACK_OWNER = "rollback:"
 
 
 class Outcome(msgspec.Struct, frozen=True):
@@ -37,6 +45,24 @@ class Claim(msgspec.Struct, frozen=True):
     job: AsyncJob
     plan: Plan
     lock: Lock
+
+
+class Rollback(msgspec.Struct, frozen=True, kw_only=True):
+    """What a rollback comes to, worked out before it is recorded.
+
+    Attributes:
+        step_id: The step whose checkpoint the sandboxes go back to.
+        later: The steps that ran after it or have not succeeded.
+        tips: For each project with a sandbox the checkpoint's commit and tree.
+        kept: The name of the refs that keep what the sandboxes held.
+        diff_json: The change that is left, when Execute is complete.
+    """
+
+    step_id: str
+    later: Sequence[str]
+    tips: Sequence[tuple[PlanProject, str, str]]
+    kept: str
+    diff_json: str | None
 
 
 class Lifecycle:
@@ -67,12 +93,13 @@ class Lifecycle:
         if here == Position(Phase.EXECUTE, State.COMPLETE):
             return Outcome(plan, f"{plan.name} is {here} already; next: ca plan apply {plan.name}")
         if plan.phase is not Phase.APPLY and plan.state in ACTIVE and plan.job_id is not None:
-            _refuse_newer_payload(tx, plan)
+            refusals.newer_payload(tx, plan)
             return Outcome(plan, f"{plan.name} is {here} already")
         with _locked(tx, plan):
             if here == START:
                 return Outcome(self._enqueue(tx, plan))
             target = Phase.STRATEGIZE if here == Position(Phase.STRATEGIZE, State.ERRORED) else Phase.EXECUTE
+            _decide_recovery(tx, plan)
             return Outcome(self._queue(tx, plan, target, by="plan execute"))
 
     def apply(
@@ -87,11 +114,12 @@ class Lifecycle:
         """
         plan = _plan(tx, plan_id)
         if plan.phase is Phase.APPLY and plan.state in {*ACTIVE, State.APPLIED}:
-            _refuse_newer_payload(tx, plan)
+            refusals.newer_payload(tx, plan)
             return Outcome(plan, f"{plan.name} is {plan.position} already")
         with _locked(tx, plan):
-            _refuse_unless_allowed(plan, Position(Phase.APPLY, State.QUEUED))
-            _check_change(plan, expect, allow_empty=allow_empty)
+            refusals.unless_allowed(plan, Position(Phase.APPLY, State.QUEUED))
+            refusals.unfit_change(plan, expect, allow_empty=allow_empty)
+            _decide_recovery(tx, plan)
             return Outcome(self._queue(tx, plan, Phase.APPLY, by="plan apply", payload=payload))
 
     def cancel(self, tx: Transaction, plan_id: str, reason: str) -> Outcome:
@@ -103,12 +131,13 @@ class Lifecycle:
         plan = _plan(tx, plan_id)
         if plan.state is State.CANCELLED:
             return Outcome(plan, f"{plan.name} is {plan.position} already")
-        _refuse_unless_allowed(plan, Position(plan.phase, State.CANCELLED))
+        refusals.unless_allowed(plan, Position(plan.phase, State.CANCELLED))
         job = jobs.open_of_plan(tx, plan.plan_id)
         if job is not None and job.status is AsyncJobStatus.RUNNING:
             jobs.cancel(tx, job, reason or BY_USER)
             return Outcome(plan)
         with _locked(tx, plan):
+            refusals.while_half_written(tx, plan)
             if job is not None:
                 jobs.cancel(tx, job, reason or BY_USER)
             return Outcome(self._cancelled(tx, plan, reason))
@@ -122,7 +151,8 @@ class Lifecycle:
         plan = _plan(tx, plan_id)
         with _locked(tx, plan):
             if START not in REVERSIONS.get(plan.position, frozenset()) or plan.state is State.APPLIED:
-                raise _refusal(plan, START)
+                raise refusals.no_such_move(plan, START)
+            refusals.while_half_written(tx, plan)
             limit = int(self._config.value("plan.max-reversions"))
             if plan.reversions >= limit:
                 raise errors.InvalidTransitionError(
@@ -131,6 +161,84 @@ class Lifecycle:
                     suggestions=[f"ca config set plan.max-reversions {limit + 1}", f"ca plan cancel {plan.name}"],
                 )
             return self._reverted(tx, plan, reason)
+
+    def prompt(self, tx: Transaction, plan_id: str, text: str) -> Plan:
+        """Record guidance for the next attempt; nothing else moves.
+
+        Raises:
+            InvalidTransitionError: there is no error to answer.
+            LockConflictError: somebody else holds the plan.
+        """
+        plan = _plan(tx, plan_id)
+        with _locked(tx, plan):
+            if not plan.recoverable:
+                raise refusals.not_here(plan, "guidance is for a plan that is errored or constrained")
+            error = _error(plan)
+            decide(
+                tx, plan_id, _root_decision(tx, plan_id), "user_intervention",
+                question=GUIDANCE, choice=text, reason=f"{error.code}: {error.message}",
+            )  # fmt: skip
+        return plan
+
+    def begin_rollback(self, tx: Transaction, plan_id: str, step_id: str) -> Lock:
+        """Take the plan for a rollback, if it stands where one is possible and the step has a checkpoint.
+
+        Raises:
+            InvalidTransitionError: the plan or the step is not where it can be rolled back to.
+            NotFoundError: there is no such step.
+            LockConflictError: somebody else holds the plan.
+        """
+        plan = _plan(tx, plan_id)
+        lock = _lock(tx, plan, f"{ROLLBACK_OWNER}{names.new_ulid(tx.now)}", ROLLBACK_SECONDS)
+        if plan.position not in ROLLED_BACK_FROM:
+            raise refusals.not_here(plan, "a sandbox can be rolled back at execute/complete and execute/errored only")
+        if all(project.strategy == "none" for project in plans.projects(tx, plan_id)):
+            raise refusals.not_here(plan, "its steps ran in the project itself; there is no sandbox to roll back")
+        refusals.without_checkpoint(plan, plans.steps(tx, plan_id), step_id)
+        return lock
+
+    def rolled_back(self, tx: Transaction, lock: Lock, rollback: Rollback) -> Plan:
+        """The plan stands at the checkpoint; its sandboxes follow.
+
+        Steps that are to run again are `cancelled` until `end_rollback`: Execute restores a sandbox in which a step ended
+        so, and that is what has to happen when the daemon dies in between.
+        """
+        locks.check(tx, lock)
+        plan = _plan(tx, lock.resource_id)
+        for project, commit, tree in rollback.tips:
+            plans.update_project(tx, project, tip=commit, tip_tree=tree)
+        complete = plan.state is State.COMPLETE
+        for step_id in rollback.later:
+            if complete:
+                plans.update_step(tx, plan.plan_id, step_id, state=StepState.SKIPPED)
+            else:
+                plans.update_step(
+                    tx, plan.plan_id, step_id,
+                    state=StepState.CANCELLED, exit_code=None, started_at=None, finished_at=None, deadline_at=None,
+                )  # fmt: skip
+        after = ", ".join(rollback.later) or "nothing"
+        decide(
+            tx, plan.plan_id, _root_decision(tx, plan.plan_id), "user_intervention",
+            question="Where should the sandbox stand?", choice=f"back to the checkpoint of step {rollback.step_id}",
+            reason=f"asked for by the user; {'left out' if complete else 'to run again'}: {after}; kept as {rollback.kept}",
+        )  # fmt: skip
+        tx.event(
+            "plan.rolled_back",
+            plan_id=plan.plan_id,
+            step=rollback.step_id,
+            steps=list(rollback.later),
+            kept=rollback.kept,
+        )
+        return plans.update(tx, plan, diff_json=rollback.diff_json) if complete else plans.update(tx, plan)
+
+    def end_rollback(self, tx: Transaction, lock: Lock) -> Plan:
+        """The sandboxes hold the checkpoint: what is to run again waits for it."""
+        plan = _plan(tx, lock.resource_id)
+        for step in plans.steps(tx, plan.plan_id):
+            if step.state is StepState.CANCELLED:
+                plans.update_step(tx, plan.plan_id, step.step_id, state=StepState.PENDING)
+        locks.release(tx, lock)
+        return plan
 
     def undone(self, tx: Transaction, plan_id: str, lock: Lock) -> Plan:
         """What Apply changed is restored: the only way out of `applied`."""
@@ -189,6 +297,7 @@ class Lifecycle:
         _end_running_steps(tx, plan, _STEP_ENDS.get(error.code, StepState.FAILED))
         state = State.CONSTRAINED if constrained else State.ERRORED
         error_json = msgspec.json.encode(error).decode()
+        note_failure(tx, plan, error)
         return _move(
             tx, plan, Position(plan.phase, state), FORWARD, by=f"job {claim.job.job_id}", error_json=error_json
         )
@@ -226,9 +335,11 @@ class Lifecycle:
         if plan.phase is Phase.STRATEGIZE and profile.executes:
             return self._queue(tx, plan, Phase.EXECUTE, by=f"profile {plan.automation_profile}")
         if plan.phase is Phase.EXECUTE and profile.applies and _changed_files(plan) > 0:
-            project = plans.projects(tx, plan.plan_id)[0].project
-            payload = {"mode": self._config.value("apply.mode", project=project)}
-            return self._queue(tx, plan, Phase.APPLY, by=f"profile {plan.automation_profile}", payload=payload)
+            projects = plans.projects(tx, plan.plan_id)
+            mode, *others = {self._config.value("apply.mode", project=project.project) for project in projects}
+            if not others:  # else somebody has to say which
+                by = f"profile {plan.automation_profile}"
+                return self._queue(tx, plan, Phase.APPLY, by=by, payload={"mode": mode})
         return plan
 
     def _end_job(
@@ -256,7 +367,7 @@ class Lifecycle:
         plans.supersede_decisions(tx, plan.plan_id)
         decide(
             tx, plan.plan_id, None, "reversion",
-            question="What now?", choice=f"start again from {came_from}", reason=reason or "asked for by the user",
+            question="What now?", choice=f"start again from {came_from}", reason=reason or NO_REASON,
         )  # fmt: skip
         plan = _move(
             tx, plan, START, REVERSIONS, by="plan revert",
@@ -281,6 +392,22 @@ def decide(
     return decision.decision_id
 
 
+def note_failure(tx: Transaction, plan: Plan, error: views.ErrorView) -> None:
+    """Keep an error beyond the state that it caused: the next attempt is told of it."""
+    plans.add_failure(
+        tx,
+        Failure(
+            failure_id=names.new_ulid(tx.now),
+            plan_id=plan.plan_id,
+            phase=plan.phase,
+            step_id=error.step,
+            attempt=error.detail.get("attempt"),
+            error_json=msgspec.json.encode(error).decode(),
+            created_at=tx.now,
+        ),
+    )
+
+
 def _end_running_steps(tx: Transaction, plan: Plan, state: StepState) -> None:
     """A phase that has ended has no running step; the processes are gone by now."""
     for step in plans.steps(tx, plan.plan_id):
@@ -299,17 +426,26 @@ def _plan(tx: Transaction, plan_id: str) -> Plan:
 @contextmanager
 def _locked(tx: Transaction, plan: Plan) -> Generator[None]:
     """The plan's lock for one transaction; an error rolls it back with everything else."""
-    owner = f"daemon:{names.new_ulid(tx.now)}"
-    try:
-        lock = locks.acquire(tx, "plan", plan.plan_id, owner, locks.SHORTEST_TTL)
-    except errors.LockConflictError as error:
-        raise _busy(tx, plan, error) from error
+    lock = _lock(tx, plan, f"daemon:{names.new_ulid(tx.now)}", locks.SHORTEST_TTL)
     yield
     locks.release(tx, lock)
 
 
+def _lock(tx: Transaction, plan: Plan, owner: str, ttl: float) -> Lock:
+    try:
+        return locks.acquire(tx, "plan", plan.plan_id, owner, ttl)
+    except errors.LockConflictError as error:
+        raise _busy(tx, plan, error) from error
+
+
 def _busy(tx: Transaction, plan: Plan, error: errors.LockConflictError) -> errors.LockConflictError:
     """The refusal in the words of the plan: who holds it, what that one is doing, since when."""
+    if str(error.detail.get("holder")).startswith(ROLLBACK_OWNER):
+        return errors.LockConflictError(
+            f"{plan.name} is being rolled back since {error.detail['acquired_at']}",
+            detail={**error.detail, "plan_id": plan.plan_id},
+            suggestions=[f"ca plan show {plan.name}"],
+        )
     job = jobs.open_of_plan(tx, plan.plan_id)
     if job is None or error.detail.get("holder") != owner_of(job):
         return error
@@ -330,7 +466,7 @@ def _move(
     **changes: Value,
 ) -> Plan:
     if target not in table.get(plan.position, frozenset()):
-        raise _refusal(plan, target)
+        raise refusals.no_such_move(plan, target)
     moved = plans.update(tx, plan, phase=target.phase, state=target.state, **changes)
     tx.event(
         "plan.moved",
@@ -341,17 +477,36 @@ def _move(
     return moved
 
 
-def _refuse_unless_allowed(plan: Plan, target: Position) -> None:
-    if target not in FORWARD.get(plan.position, frozenset()):
-        raise _refusal(plan, target)
+def _decide_recovery(tx: Transaction, plan: Plan) -> None:
+    """Record that a plan goes on after an error, and where."""
+    if not plan.recoverable:
+        return
+    error = _error(plan)
+    what = f"step {error.step}" if error.step else str(plan.phase)
+    how = "did not succeed" if plan.state is State.ERRORED else "was held back"
+    decide(
+        tx, plan.plan_id, _root_decision(tx, plan.plan_id), "error_recovery",
+        question=f"What now that {what} {how}?", choice=_way_on(tx, plan), reason=error.message,
+    )  # fmt: skip
 
 
-def _refusal(plan: Plan, target: Position) -> errors.InvalidTransitionError:
-    return errors.InvalidTransitionError(
-        f"{plan.name} is {plan.position}; it cannot become {target} from there",
-        detail={"plan_id": plan.plan_id, "from": str(plan.position), "to": str(target)},
-        suggestions=[f"ca plan show {plan.name}"],
-    )
+def _way_on(tx: Transaction, plan: Plan) -> str:
+    if plan.phase is not Phase.EXECUTE:
+        return f"{plan.phase} again"
+    open_steps = [step.step_id for step in plans.steps(tx, plan.plan_id) if step.state is not StepState.SUCCEEDED]
+    return f"go on at step {open_steps[0]}" if open_steps else "go on with the result"
+
+
+def _root_decision(tx: Transaction, plan_id: str) -> str | None:
+    """The decision that all others of this attempt belong to; there is none before Strategize decided anything."""
+    found = plans.decisions(tx, plan_id)
+    roots = [one.decision_id for one in found if one.kind == "prompt_definition" and not one.superseded]
+    return roots[-1] if roots else None
+
+
+def _error(plan: Plan) -> views.ErrorView:
+    assert plan.error_json is not None, "errored and constrained come with their error"
+    return msgspec.json.decode(plan.error_json, type=views.ErrorView)
 
 
 def _diff(plan: Plan) -> views.DiffStatView | None:
@@ -361,33 +516,3 @@ def _diff(plan: Plan) -> views.DiffStatView | None:
 def _changed_files(plan: Plan) -> int:
     diff = _diff(plan)
     return 0 if diff is None else diff.files
-
-
-def _refuse_newer_payload(tx: Transaction, plan: Plan) -> None:
-    """A job that a newer program queued is kept for it; this one does not know what it asks for."""
-    job = jobs.open_of_plan(tx, plan.plan_id)
-    if job is not None and job.schema_version > jobs.PAYLOAD_VERSION:
-        raise errors.PayloadVersionError(
-            f"job {job.job_id} of {plan.name} was queued by a newer program (payload version {job.schema_version}); "
-            f"this one knows versions up to {jobs.PAYLOAD_VERSION}, so the job waits",
-            detail={"job_id": job.job_id, "schema_version": job.schema_version},
-            suggestions=["install the newer program again", f"ca plan cancel {plan.name}"],
-        )
-
-
-def _check_change(plan: Plan, expect: str | None, *, allow_empty: bool) -> None:
-    diff = _diff(plan)
-    assert diff is not None, "Execute stores the diff with its completion"
-    if expect is not None and expect != diff.digest:
-        raise errors.ChangeMovedError(
-            f"the change of {plan.name} is no longer the one that was reviewed: "
-            f"its digest is {diff.digest[:12]}…, expected {expect[:12]}…",
-            detail={"plan_id": plan.plan_id, "expected": expect, "digest": diff.digest},
-            suggestions=[f"ca plan diff {plan.name}", f"ca plan apply {plan.name} --expect {diff.digest}"],
-        )
-    if diff.files == 0 and not allow_empty:
-        raise errors.NothingToApplyError(
-            f"{plan.name} changed nothing, so there is nothing to apply",
-            detail={"plan_id": plan.plan_id},
-            suggestions=[f"ca plan logs {plan.name}", f"ca plan apply {plan.name} --allow-empty"],
-        )

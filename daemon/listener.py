@@ -11,6 +11,7 @@ import socket
 import stat
 import struct
 import sys
+import time
 from collections.abc import Mapping
 from contextlib import ExitStack
 from pathlib import Path
@@ -39,6 +40,7 @@ class Listener:
         self.daemon = daemon
         self.handlers = handlers
         self.connections: set[Connection] = set()
+        self.last_used = time.monotonic()
         self.requests: set[asyncio.Task[None]] = set()
         self._server: asyncio.Server | None = None
         self._bound: os.stat_result | None = None
@@ -135,6 +137,7 @@ class Connection(asyncio.Protocol):
 
     def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002  asyncio.Protocol names it
         self._listener.connections.discard(self)
+        self._listener.last_used = time.monotonic()
         if self._hello_timer is not None:
             self._hello_timer.cancel()
         self._end_subscription()

@@ -1,11 +1,11 @@
-"""What a person meant: plans and jobs by id, a unique part of an id, or name; projects and actions by name."""
+"""What a person meant: plans and jobs by id, a unique part of an id, or name; projects, actions and actors by name."""
 
 from collections.abc import Iterable
 from pathlib import Path
 
 from store import definitions, errors, jobs, names, plans
 from store.database import Reader
-from store.records import Action, AsyncJob, Plan, Project
+from store.records import Action, Actor, AsyncJob, Plan, Project
 
 SHORTEST_PART = 4
 LONGEST_WORD = 100
@@ -83,13 +83,32 @@ def action(db: Reader, text: str) -> Action:
     raise _not_found("action", text, known, "ca action create FILE")
 
 
+def actor(db: Reader, text: str) -> Actor:
+    """The registered actor of a name.
+
+    Raises:
+        NotFoundError: there is none; the nearest is named.
+    """
+    text = names.parse_name(text, what="actor name")
+    found = definitions.actor(db, text)
+    if found is not None:
+        return found
+    known = [candidate.name for candidate in definitions.actors(db)]
+    raise _not_found("actor", text, known, "ca actor create FILE")
+
+
+def _short_name(name: str) -> str:
+    return name.removeprefix(f"{names.DEFAULT_NAMESPACE}/")
+
+
 def _short(text: str) -> str:
     return text if len(text) <= LONGEST_WORD else f"{text[:LONGEST_WORD]}…"
 
 
 def _not_found(what: str, text: str, known: Iterable[str], *more: str) -> errors.NotFoundError:
     text = _short(text)
-    near = names.nearest(text, known)
+    # Without the namespace that nobody types: all names would look alike because of it.
+    near = names.nearest(_short_name(text), [_short_name(name) for name in known])
     hint = f"; did you mean {near}?" if near else ""
     return errors.NotFoundError(
         f"there is no {what} {text!r}{hint}", detail={what: text}, suggestions=[f"ca {what} list", *more]

@@ -11,13 +11,24 @@ import time
 from daemon import cleanup, detach, git, listener, recovery, retention
 from daemon.calls import Daemon
 from daemon.feed import Feed
-from daemon.handlers import action, job, plan, plan_views, project, system
+from daemon.handlers import (
+    action,
+    actor,
+    job,
+    plan,
+    plan_history,
+    plan_recovery,
+    plan_views,
+    project,
+    prune,
+    system,
+)
 from daemon.lifecycle import Lifecycle
 from daemon.phases import apply, execute, strategize
 from daemon.phases.context import Context, Services
 from daemon.settings import Settings
 from daemon.workers import PhaseWork, Running, Workers
-from store import errors, jobs, opening
+from store import copies, errors, jobs, opening
 from store.clock import Clock
 from store.database import Database
 from store.paths import Paths
@@ -33,7 +44,18 @@ HOUSEKEEPING = 60.0
 """Seconds between two looks at what an idle daemon must look at."""
 PRUNING = 3600.0
 
-HANDLERS = listener.table_of(action.TABLE, job.TABLE, plan.TABLE, plan_views.TABLE, project.TABLE, system.TABLE)
+HANDLERS = listener.table_of(
+    action.TABLE,
+    actor.TABLE,
+    job.TABLE,
+    plan.TABLE,
+    plan_history.TABLE,
+    plan_recovery.TABLE,
+    plan_views.TABLE,
+    project.TABLE,
+    prune.TABLE,
+    system.TABLE,
+)
 
 _PHASES = {Phase.STRATEGIZE: strategize.run, Phase.EXECUTE: execute.run, Phase.APPLY: apply.run}
 
@@ -187,6 +209,7 @@ class _Main:
                 self._apply_log_level()
                 if time.monotonic() - pruned >= PRUNING:
                     await retention.prune(self._services)
+                    await self._copy_store()
                     pruned = time.monotonic()
                 limit = float(self._config.value("daemon.idle-timeout"))
             except errors.CleverAgentsError as error:  # a broken configuration or a full disk does not end the daemon
@@ -198,8 +221,19 @@ class _Main:
                 self._stop.set()
             await asyncio.sleep(min(HOUSEKEEPING, limit / 4 or HOUSEKEEPING))
 
+    async def _copy_store(self) -> None:
+        try:
+            copy = await asyncio.to_thread(
+                copies.make_daily, self._paths.database, self._paths.backups, self._services.db.clock.now()
+            )
+        except errors.CleverAgentsError as error:  # the store goes on without it
+            log.warning("the store could not be copied: %s", error.message)
+        else:
+            if copy is not None:
+                log.info("the store was copied to %s", copy)
+
     def _idle_for(self) -> float:
         """Seconds since something was queued, running or connected."""
         if self._listener.connections or self._workers.running or jobs.queued_count(self._services.db.read):
             self._last_busy = time.monotonic()
-        return time.monotonic() - self._last_busy
+        return time.monotonic() - max(self._last_busy, self._listener.last_used)

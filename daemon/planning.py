@@ -1,11 +1,14 @@
-"""What a `plan use` comes to: the action parsed, its arguments bound, the projects found, the settings resolved."""
+"""What `plan use` and `run` come to: the action parsed or made, its arguments bound, projects found, settings resolved."""
 
+import os
+import shlex
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import msgspec
 
-from daemon import actions, lookup, profiles
+from daemon import actions, git, lookup, profiles
 from daemon.handlers.action import parsed
 from store import definitions, errors, names, plans
 from store.config import Config, Level
@@ -13,6 +16,11 @@ from store.database import Reader, Transaction
 from store.paths import Paths
 from store.records import Plan, PlanProject, Project
 from store.states import START
+
+RUN = "local/run"
+"""The action that `run` makes of a command; it is not registered."""
+RUN_PROFILE = "trusted"
+"""A command that was typed is meant to be executed; nothing is applied by itself."""
 
 
 class Draft(msgspec.Struct, frozen=True):
@@ -64,6 +72,71 @@ def draft(
         profile=chosen,
         profile_source=source,
     )
+
+
+def draft_run(
+    paths: Paths,
+    project: Project,
+    *,
+    command: str,
+    directory: Path,
+    profile: str | None,
+    environment: Mapping[str, str],
+) -> Draft:
+    """A plan of one command; it runs where `directory` is in the sandbox, when that lies in the project.
+
+    Raises:
+        InvalidArgumentError, InvalidConfigError: what was given does not fit.
+    """
+    if not command.strip() or "\0" in command:
+        reason = "has a NUL character" if "\0" in command else "is empty"
+        raise errors.InvalidArgumentError(f"the command {reason}", suggestions=["ca run -- make test"])
+    config = Config(paths.config_file, environment)
+    chosen, source = _run_profile(config, project.name, profile)
+    step = actions.StepSpec(id="run", title=command, kind="run", run=_script(command, project, directory))
+    action = actions.Action(name=RUN, description=command, steps=[step])
+    return Draft(
+        action=action,
+        arguments={},
+        projects=[project],
+        strategies=[_strategy(config, action, project)],
+        profile=chosen,
+        profile_source=source,
+    )
+
+
+def _script(command: str, project: Project, directory: Path) -> str:
+    """The command as a template without placeholders, in its directory."""
+    root = Path(project.path)
+    if directory != root and directory.is_relative_to(root):
+        below = directory.relative_to(root)
+        gone = shlex.quote(f"{below} is not in the sandbox: it is empty or ignored")
+        # On a line of its own: before `&&` an `||` of the command would change its meaning.
+        command = f"cd -- {shlex.quote(f'./{below}')} 2>/dev/null || {{ echo {gone} >&2; exit 1; }}\n{command}"
+    return command.replace("{", "{{").replace("}", "}}")
+
+
+def _run_profile(config: Config, project: str, flag: str | None) -> tuple[str, str]:
+    """Flag, then what was set for the project or for all; `trusted` when nothing was."""
+    if flag is not None:
+        return profiles.check(flag), Level.FLAG
+    resolved = config.get("core.automation-profile", project=project)
+    if resolved.level is Level.DEFAULT:
+        return RUN_PROFILE, "run"
+    return profiles.check(str(resolved.value)), resolved.level
+
+
+def project_around(known: Sequence[Project], directory: Path) -> Project | None:
+    """The registered project that `directory` lies in; of several the deepest."""
+    around = [project for project in known if directory.is_relative_to(project.path)]
+    return max(around, key=lambda project: len(Path(project.path).parts), default=None)
+
+
+def repository_around(directory: Path) -> Path | None:
+    """The root of the git repository whose files `directory` is among."""
+    found = git.call(["rev-parse", "--show-toplevel"], cwd=directory, env={"GIT_CEILING_DIRECTORIES": ""}, ok=None)
+    top = found.stdout.removesuffix(b"\n")
+    return Path(os.fsdecode(top)) if found.returncode == 0 and top else None
 
 
 def _profile(config: Config, action: actions.Action, project: str, flag: str | None) -> tuple[str, str]:

@@ -8,8 +8,11 @@ import contextlib
 import os
 from pathlib import Path
 
-from daemon import checkouts
+from daemon import checkouts, repositories
 from daemon.repositories import Project
+
+NAME = ".pool"
+"""The directory beside the sandboxes."""
 
 SIZE = 2
 """Checkouts kept for one project."""
@@ -48,12 +51,26 @@ def take(project: Project, path: Path, index: Path) -> bool:
 
 
 def clear(project: Project) -> None:
-    """Remove all kept checkouts of the project."""
-    checkouts.delete(_directory(project))
+    """Remove all kept checkouts of the project.
+
+    Raises:
+        CleverAgentsError: the system refuses.
+    """
+    with repositories.lock(project):
+        checkouts.delete(_directory(project))
+
+
+def all_slots(sandboxes: Path) -> dict[str, list[Path]]:
+    """The slots of every project by its id, those that a crash has cut included; only looked at."""
+    found: dict[str, list[Path]] = {}
+    with contextlib.suppress(FileNotFoundError):
+        for directory in sorted((sandboxes / NAME).iterdir()):
+            found[directory.name] = sorted(directory.iterdir())
+    return found
 
 
 def _directory(project: Project) -> Path:
-    return project.repository.parent.parent / "sandboxes" / ".pool" / project.repository.stem
+    return project.repository.parent.parent / "sandboxes" / NAME / project.repository.stem
 
 
 def _slots(project: Project) -> list[Path]:

@@ -53,6 +53,7 @@ class Command(msgspec.Struct, frozen=True, kw_only=True):
         environment: The whole environment, not additions to ours.
         umask: The file mode mask of the command.
         log: Gets stdout and stderr, appended; created 0600.
+        output: Gets stdout in place of the log, from its beginning; created 0600.
         exit_file: Gets the exit code. An earlier one is removed at the start.
         stdin: A file to read; None is an empty input.
     """
@@ -64,6 +65,7 @@ class Command(msgspec.Struct, frozen=True, kw_only=True):
     log: Path
     exit_file: Path
     stdin: Path | None = None
+    output: Path | None = None
 
 
 class Exit(msgspec.Struct, frozen=True):
@@ -242,6 +244,10 @@ def _spawn(command: Command) -> Process:
     with contextlib.ExitStack() as held:
         log = os.open(command.log, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
         held.callback(os.close, log)
+        out = log
+        if command.output is not None:
+            out = os.open(command.output, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+            held.callback(os.close, out)
         wait, go = os.pipe()
         held.callback(os.close, wait)
         unreleased = held.enter_context(contextlib.ExitStack())
@@ -250,7 +256,7 @@ def _spawn(command: Command) -> Process:
             "/bin/sh",
             argv,
             environment,
-            file_actions=[(os.POSIX_SPAWN_DUP2, ours, theirs) for ours, theirs in ((wait, 0), (log, 1), (log, 2))],
+            file_actions=[(os.POSIX_SPAWN_DUP2, ours, theirs) for ours, theirs in ((wait, 0), (out, 1), (log, 2))],
             setsid=True,
             setsigmask=[],
             setsigdef=_DEFAULT_SIGNALS,

@@ -63,7 +63,9 @@ class DaemonStop(Request[views.StoppingView], frozen=True, tag="daemon.stop"):
 
 
 class Diagnostics(Request[views.DiagnosticsView], frozen=True, tag="diagnostics"):
-    """Check everything that can be checked."""
+    """Check everything that can be checked; with `repair`, put right what can be."""
+
+    repair: bool = False
 
 
 class ProjectAdd(Request[views.ProjectView], frozen=True, tag="project.add"):
@@ -122,6 +124,30 @@ class ActionRemove(Request[views.RemovedView], frozen=True, tag="action.remove")
     action: str
 
 
+class ActorCreate(Request[views.ActorView], frozen=True, tag="actor.create"):
+    """Register the actor that `content` describes; `source` names the file in messages."""
+
+    content: bytes
+    source: str
+    update: bool = False
+
+
+class ActorList(Request[views.ActorsView], frozen=True, tag="actor.list"):
+    """Every registered actor."""
+
+
+class ActorShow(Request[views.ActorView], frozen=True, tag="actor.show"):
+    """One actor."""
+
+    actor: str
+
+
+class ActorRemove(Request[views.RemovedView], frozen=True, tag="actor.remove"):
+    """Forget an actor; a step that is given to it later fails."""
+
+    actor: str
+
+
 class PlanUse(Request[views.PlanView], frozen=True, tag="plan.use"):
     """Make a plan. `environment`, `umask` and the settings are those of the one who asks."""
 
@@ -143,6 +169,21 @@ class PlanDryRun(Request[views.DryRunView], frozen=True, tag="plan.dry-run"):
     arguments: dict[str, str] = {}
     profile: str | None = None
     environment: dict[str, bytes] = {}
+
+
+class PlanRun(Request[views.PlanView], frozen=True, tag="plan.run"):
+    """Make a plan of one command, without an action. Without a `project` it is the one that `directory` lies in.
+
+    `command` is text for `/bin/sh`; it runs where `directory` is in the sandbox, when that lies in the project.
+    """
+
+    command: str
+    directory: str
+    project: str | None = None
+    name: str | None = None
+    profile: str | None = None
+    environment: dict[str, bytes] = {}
+    umask: int = 0o022
 
 
 class PlanExecute(Request[views.PlanView], frozen=True, tag="plan.execute"):
@@ -173,6 +214,20 @@ class PlanRevert(Request[views.PlanView], frozen=True, tag="plan.revert"):
 
     plan: str
     reason: str = ""
+
+
+class PlanPrompt(Request[views.PlanView], frozen=True, tag="plan.prompt"):
+    """Guidance for the next attempt of a plan that is errored or constrained."""
+
+    plan: str
+    text: str
+
+
+class PlanRollback(Request[views.PlanView], frozen=True, tag="plan.rollback"):
+    """The sandbox back to the checkpoint of `step`; what was done after it is kept under a ref."""
+
+    plan: str
+    step: str
 
 
 class PlanUndo(Request[views.PlanView], frozen=True, tag="plan.undo"):
@@ -224,6 +279,24 @@ class PlanErrors(Request[views.PlanErrorsView], frozen=True, tag="plan.errors"):
     plan: str
 
 
+class PlanArtifacts(Request[views.PlanArtifactsView], frozen=True, tag="plan.artifacts"):
+    """Everything that a plan made and that can still be reached."""
+
+    plan: str
+
+
+class PlanExplain(Request[views.PlanExplainView], frozen=True, tag="plan.explain"):
+    """Why a plan stands where it stands, and what each command that makes sense now would do."""
+
+    plan: str
+
+
+class PlanPrune(Request[views.PruneView], frozen=True, tag="plan.prune"):
+    """Remove the sandboxes of plans that are over, and what is kept for longer than its retention."""
+
+    dry_run: bool = False
+
+
 class JobList(Request[views.JobsView], frozen=True, tag="job.list"):
     """The newest jobs that fit; `limit` -1 is all."""
 
@@ -250,6 +323,10 @@ class JobCancel(Request[views.JobView], frozen=True, tag="job.cancel"):
 
     job: str
     reason: str = ""
+
+
+class JobPrune(Request[views.JobPruneView], frozen=True, tag="job.prune"):
+    """Remove the finished jobs that are older than `async.retention`, with their logs."""
 
 
 class EventList(Request[views.EventsView], frozen=True, tag="event.list"):
@@ -282,12 +359,19 @@ AnyRequest = (
     | ActionList
     | ActionShow
     | ActionRemove
+    | ActorCreate
+    | ActorList
+    | ActorShow
+    | ActorRemove
     | PlanUse
     | PlanDryRun
+    | PlanRun
     | PlanExecute
     | PlanApply
     | PlanCancel
     | PlanRevert
+    | PlanPrompt
+    | PlanRollback
     | PlanUndo
     | PlanList
     | PlanShow
@@ -295,10 +379,14 @@ AnyRequest = (
     | PlanTree
     | PlanDiff
     | PlanErrors
+    | PlanArtifacts
+    | PlanExplain
+    | PlanPrune
     | JobList
     | JobShow
     | JobWait
     | JobCancel
+    | JobPrune
     | EventList
     | Subscribe
 )

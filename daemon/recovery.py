@@ -8,8 +8,8 @@ import logging
 
 import msgspec
 
-from daemon import cleanup, undo
-from daemon.lifecycle import Claim, owner_of
+from daemon import cleanup, pruning, undo
+from daemon.lifecycle import ROLLBACK_OWNER, Claim, owner_of
 from daemon.phases.context import Services
 from daemon.views import ErrorView
 from store import errors, jobs, journals, locks, plans
@@ -24,6 +24,7 @@ CLAIMS_LIMIT = 20
 
 async def recover(services: Services) -> list[str]:
     """Put everything in order; returns what could not be, in sentences."""
+    await services.db.write(_release_left)
     problems: list[str] = []
     for job in jobs.running(services.db.read):
         try:
@@ -39,6 +40,13 @@ async def recover(services: Services) -> list[str]:
     for problem in problems:
         log.error(problem)
     return problems
+
+
+def _release_left(tx: Transaction) -> None:
+    """What an earlier daemon locked for work that only it could end; there is one daemon at a time."""
+    for lock in locks.all_locks(tx):
+        if lock.owner_id.startswith((ROLLBACK_OWNER, pruning.OWNER)):
+            locks.release_all_for_owner(tx, lock.owner_id)
 
 
 async def clean_up(services: Services) -> None:

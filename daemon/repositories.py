@@ -18,7 +18,7 @@ from daemon import git
 from store import errors
 
 PLAN_REFS = "refs/cleveragents/plans"
-"""Below it each plan has its refs: base, checkpoint/…, result, partial/…, applied/…."""
+"""Below it each plan has its refs: for each reversion base, checkpoint/…, partial/…, rollback/…, result; removed, applied/…."""
 
 FETCHED_REF = "refs/cleveragents/head"
 """The project's HEAD as it was last fetched."""
@@ -208,6 +208,26 @@ def move_refs(project: Project, refs: Iterable[tuple[str, str]]) -> None:
     """Let each ref of the private repository name its object, all or none."""
     orders = "".join(f"update {ref} {name}\n" for ref, name in refs)
     private(project, ["update-ref", "--no-deref", "--stdin"], feed=orders.encode())
+
+
+def plan_refs(project: Project, plan_id: str) -> dict[str, str]:
+    """What each ref of a plan names, by the ref's name below the plan's, in the order of the names."""
+    if not project.repository.exists():
+        return {}
+    prefix = f"{PLAN_REFS}/{plan_id}/"
+    said = private(project, ["for-each-ref", "--format=%(objectname) %(refname)", prefix]).decode()
+    found = (line.split(" ", 1) for line in said.splitlines())
+    return {ref.removeprefix(prefix): name for name, ref in found}
+
+
+def line_of(project: Project, base: str, tip: str) -> list[str]:
+    """The commits that were made one on the other from `base` to `tip`, both included.
+
+    Raises:
+        CleverAgentsError: one of them is gone, or git failed, see `git.call`.
+    """
+    said = private(project, ["rev-list", "--first-parent", "--reverse", f"{base}..{tip}"]).decode().split()
+    return [base, *said]
 
 
 def forget_plan(project: Project, plan_id: str) -> None:

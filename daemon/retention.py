@@ -1,43 +1,88 @@
 """Retention: what is over long enough goes: events, finished jobs with their logs, and what Undo needed."""
 
 import asyncio
-import shutil
+import logging
 
 from daemon import environments, repositories
+from daemon.checkouts import delete
+from daemon.disk import allocated
 from daemon.phases.context import Services, project_of
-from store import events, jobs, journals, plans
+from store import errors, events, jobs, journals, locks, plans
 from store.clock import SECOND
 from store.database import Transaction
 from store.records import Plan
 
+log = logging.getLogger(__name__)
+
+AT_ONCE = 100
+"""Plans that are read together."""
+
 
 async def prune(services: Services) -> None:
     """Remove what is older than `async.retention`, `events.retention` and `plan.retention` say."""
-    for job_id in await services.db.write(lambda tx: _forget(tx, services)):
-        await asyncio.to_thread(shutil.rmtree, services.paths.jobs / job_id, ignore_errors=True)
+    before = services.db.clock.now() - _microseconds(services, "events.retention")
+    await services.db.write(lambda tx: events.prune(tx, before))
+    await prune_jobs(services)
+    await prune_plans(services)
+
+
+async def prune_jobs(services: Services) -> tuple[int, int]:
+    """Remove the finished jobs that are older than `async.retention`, with their logs; how many, and the room of the logs."""
+    before = services.db.clock.now() - _microseconds(services, "async.retention")
+    pruned = await services.db.write(lambda tx: jobs.prune(tx, before))
+    freed = [await asyncio.to_thread(_remove_logs, services, job_id) for job_id in pruned]
+    return len(pruned), sum(freed)
+
+
+async def prune_plans(services: Services) -> list[Plan]:
+    """Let go of what Undo needed for plans that were over before `plan.retention`; the plans themselves are kept."""
+    pruned: list[Plan] = []
+    while True:
+        found = expired(services, limit=AT_ONCE)
+        let_go = [plan for plan in found if await _prune_plan(services, plan)]
+        pruned += let_go
+        # a plan that somebody works on is found again; the next run has it
+        if len(found) < AT_ONCE or len(let_go) < len(found):
+            return pruned
+
+
+def expired(services: Services, *, with_sandbox: bool = False, limit: int = plans.EVERYTHING) -> list[Plan]:
+    """The plans that have been over for longer than `plan.retention` and still keep what Undo needs."""
     before = services.db.clock.now() - _microseconds(services, "plan.retention")
-    for plan in plans.over_before(services.db.read, before):
-        await _prune_plan(services, plan)
-
-
-def _forget(tx: Transaction, services: Services) -> list[str]:
-    events.prune(tx, tx.now - _microseconds(services, "events.retention"))
-    return jobs.prune(tx, tx.now - _microseconds(services, "async.retention"))
+    return plans.over_before(services.db.read, before, with_sandbox=with_sandbox, limit=limit)
 
 
 def _microseconds(services: Services, key: str) -> int:
     return int(float(services.config.value(key)) * SECOND)
 
 
-async def _prune_plan(services: Services, plan: Plan) -> None:
-    """First the record, so that nobody relies on refs that are about to go."""
+def _remove_logs(services: Services, job_id: str) -> int:
+    """How many bytes they took."""
+    directory = services.paths.jobs / job_id
+    size = allocated(directory)
+    try:
+        delete(directory)
+    except errors.CleverAgentsError as error:
+        log.warning("the logs of job %s could not be removed: %s", job_id, error.message)
+        return 0
+    return size
 
-    def note(tx: Transaction) -> None:
-        journals.remove(tx, plan.plan_id)
-        plans.update(tx, plan, pruned_at=tx.now)
-        tx.event("plan.pruned", plan_id=plan.plan_id)
 
-    await services.db.write(note)
+async def _prune_plan(services: Services, plan: Plan) -> bool:
+    """First the record, so that nobody relies on refs that are about to go; False when somebody works on the plan."""
+    if not await services.db.write(lambda tx: _note(tx, plan.plan_id)):
+        return False
     for project in plans.projects(services.db.read, plan.plan_id):
         await asyncio.to_thread(repositories.forget_plan, project_of(services.paths, project), plan.plan_id)
     environments.remove(services.paths.environments, plan.plan_id)
+    return True
+
+
+def _note(tx: Transaction, plan_id: str) -> bool:
+    plan, lock = plans.get(tx, plan_id), locks.get(tx, "plan", plan_id)
+    if plan is None or not plan.terminal or (lock and not lock.stale(tx.now, tx.clock.boot_id)):
+        return False
+    journals.remove(tx, plan_id)
+    plans.update(tx, plan, pruned_at=tx.now)
+    tx.event("plan.pruned", plan_id=plan_id)
+    return True

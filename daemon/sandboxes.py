@@ -6,6 +6,7 @@ record are kept in the private repository, out of reach of the steps' relative p
 """
 
 import contextlib
+import itertools
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -123,6 +124,19 @@ def remove(project: Project, plan_id: str, path: Path) -> None:
             path.parent.parent.rmdir()
 
 
+def edits(project: Project, plan_id: str, path: Path) -> list[bytes]:
+    """The paths in which a sandbox differs from its last checkpoint, ignored and included files left out; only looked at.
+
+    Raises:
+        CleverAgentsError: git cannot tell, see `git.call`.
+    """
+    with repositories.lock(project):
+        record = _record(project, plan_id)
+        kept = [name.rstrip(b"/") for name in record.kept] if record else []
+        found = worktrees.differing(project.repository, path, _index(project, plan_id))
+        return [name for name in found if not any(name == one or name.startswith(one + b"/") for one in kept)]
+
+
 def _make(project: Project, plan_id: str, path: Path, commit: str, include: Sequence[str]) -> None:
     _clear(project, plan_id, path)
     record = _Record(commit, commit, list(include), [], complete=False)
@@ -190,7 +204,14 @@ def _keep_state(project: Project, plan_id: str, path: Path, record: _Record | No
     last = record.last if record else None
     staged = _stage(project, plan_id, path, last)
     if last is None or changes.tree_of(project, last) != staged.tree:
-        _commit(project, plan_id, "removed", staged.tree, last)
+        _commit(project, plan_id, _free_name(project, plan_id, "removed"), staged.tree, last)
+
+
+def _free_name(project: Project, plan_id: str, name: str) -> str:
+    """`name`, or with a number when an earlier sandbox of the plan left its work under it."""
+    taken = repositories.plan_refs(project, plan_id)
+    numbered = (f"{name}-{number}" for number in itertools.count(2))
+    return next(one for one in itertools.chain([name], numbered) if one not in taken)
 
 
 def _gone(path: Path) -> errors.StepFailedError:

@@ -7,12 +7,12 @@ from typing import Any
 
 import msgspec
 
-from daemon import actions, changes, views
+from daemon import actions, actors, changes, views
 from store import jobs, names, plans
 from store.clock import rfc3339
 from store.database import Reader
-from store.records import Action, AsyncJob, Decision, Event, Plan, PlanProject, Project, Step, Worker
-from store.states import Phase, State
+from store.records import Action, Actor, AsyncJob, Decision, Event, Plan, PlanProject, Project, Step, Worker
+from store.states import Phase, State, StepState
 
 
 def moment(microseconds: int) -> str:
@@ -23,6 +23,7 @@ def moment(microseconds: int) -> str:
 def plan(db: Reader, record: Plan) -> views.PlanView:
     """A plan with everything that belongs to it."""
     projects = plans.projects(db, record.plan_id)
+    steps = plans.steps(db, record.plan_id)
     return views.PlanView(
         plan_id=record.plan_id,
         name=record.name,
@@ -41,7 +42,7 @@ def plan(db: Reader, record: Plan) -> views.PlanView:
         depth=record.depth,
         base={project.project: project.base for project in projects},
         sandboxes=[_sandbox(project) for project in projects],
-        steps=[_step(step) for step in plans.steps(db, record.plan_id)],
+        steps=[_step(step) for step in steps],
         children=_children(db, record),
         diff=_decoded(record.diff_json, views.DiffStatView),
         applied=_decoded(record.applied_json, views.AppliedView),
@@ -53,13 +54,16 @@ def plan(db: Reader, record: Plan) -> views.PlanView:
         updated_at=moment(record.updated_at),
         started_at=rfc3339(record.started_at),
         finished_at=rfc3339(record.finished_at),
-        next=next_commands(record),
+        next=next_commands(record, steps),
     )
 
 
-def next_commands(record: Plan) -> list[str]:  # noqa: PLR0911  a table, one line a position
+def next_commands(record: Plan, steps: Sequence[Step] = ()) -> list[str]:  # noqa: PLR0911  a table, one line a position
     """The commands that make sense where a plan stands, the likeliest first."""
     name = record.name
+    over = [f"ca plan revert {name}", f"ca plan cancel {name}"]
+    back = [f"ca plan rollback {name} {step}" for step in _step_before_the_last(steps)]
+    advice = [f'ca plan prompt {name} "…"']
     match record.phase, record.state:
         case Phase.STRATEGIZE, State.QUEUED if record.job_id is None:
             return [f"ca plan execute {name}", f"ca plan cancel {name}"]
@@ -68,25 +72,23 @@ def next_commands(record: Plan) -> list[str]:  # noqa: PLR0911  a table, one lin
         case Phase.STRATEGIZE, State.COMPLETE:
             return [f"ca plan tree {name}", f"ca plan execute {name}", f"ca plan cancel {name}"]
         case Phase.EXECUTE, State.COMPLETE:
-            return [f"ca plan diff {name}", f"ca plan apply {name}", f"ca plan revert {name}", f"ca plan cancel {name}"]
+            return [f"ca plan diff {name}", f"ca plan apply {name}", *back, *over]
         case Phase.APPLY, State.ERRORED | State.CONSTRAINED:
-            return [
-                f"ca plan errors {name}",
-                f"ca plan apply {name}",
-                f"ca plan revert {name}",
-                f"ca plan cancel {name}",
-            ]
+            return [f"ca plan errors {name}", f"ca plan apply {name}", *advice, *over]
+        case Phase.EXECUTE, State.ERRORED:
+            return [f"ca plan errors {name}", f"ca plan execute {name}", *advice, *back, *over]
         case _, State.ERRORED:
-            return [
-                f"ca plan errors {name}",
-                f"ca plan execute {name}",
-                f"ca plan revert {name}",
-                f"ca plan cancel {name}",
-            ]
+            return [f"ca plan errors {name}", f"ca plan execute {name}", *advice, *over]
         case _, State.APPLIED:
             return [f"ca plan undo {name}"]
         case _:
             return []
+
+
+def _step_before_the_last(steps: Sequence[Step]) -> list[str]:
+    """The step to which a rollback takes one step back; none when there is none."""
+    ended = {step.finished_at: step.step_id for step in steps if step.state is StepState.SUCCEEDED}
+    return [step_id for _, step_id in sorted(ended.items())][-2:-1]
 
 
 def plan_list(db: Reader, records: Sequence[Plan], total: int) -> views.PlansView:
@@ -160,6 +162,21 @@ def action(record: Action, definition: actions.Action) -> views.ActionView:
     own: dict[str, Any] = msgspec.to_builtins(definition)
     own |= {"name": record.name, "namespace": namespace, "source": record.source, "revision": record.revision}
     return msgspec.convert({**own, "archived": bool(record.archived)}, views.ActionView)
+
+
+def actor(record: Actor, definition: actors.Actor) -> views.ActorView:
+    namespace, _ = names.split_name(record.name)
+    return views.ActorView(
+        name=record.name,
+        description=definition.description,
+        namespace=namespace,
+        source=record.source,
+        revision=record.revision,
+        type=definition.type,
+        command=definition.command,
+        env=definition.env,
+        timeout=definition.timeout,
+    )
 
 
 def text(raw: bytes) -> tuple[str, str | None]:

@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import Sequence
 
-from daemon import writing
+from daemon import snapshots, writing
 from daemon.phases.context import Services, project_of, shown
 from store import errors, journals, locks, names, plans
 from store.clock import rfc3339
@@ -89,9 +89,17 @@ async def _restore(services: Services, plan: Plan, entries: Sequence[JournalEntr
     if not keep_going:
         await _refuse_if_changed(services, plan, mine)
     skipped: list[bytes] = []
-    for project in projects:
-        repository = project_of(services.paths, project)
-        skipped += await asyncio.to_thread(writing.undo, repository, mine[project.project], keep_going=keep_going)
+    restored: list[tuple[snapshots.Project, list[JournalEntry]]] = []
+    try:
+        for project in projects:
+            repository, all_ = project_of(services.paths, project), mine[project.project]
+            left = await asyncio.to_thread(writing.undo, repository, all_, keep_going=keep_going)
+            restored.append((repository, [entry for entry in all_ if entry.path not in left]))
+            skipped += left
+    except errors.CleverAgentsError:
+        for repository, entries_ in restored:
+            await asyncio.to_thread(writing.advance, repository, entries_)
+        raise
     return [shown(path) for path in skipped]
 
 

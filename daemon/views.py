@@ -169,6 +169,93 @@ class FailedStepView(View, frozen=True):
     tail: list[str]
 
 
+class ArtifactView(View, frozen=True):
+    """One thing that a plan made.
+
+    Attributes:
+        kind: base, checkpoint, partial, rollback, result, removed or applied (commits in the private repository), log, prompt
+            (files), sandbox (a directory).
+        project: None for a file.
+        step: The step it belongs to, None when it is no step's.
+        attempt: The step's attempt.
+        path: The file or directory; for a commit the private repository.
+        ref: The ref that keeps a commit.
+        commit: Its id.
+        bytes: The size of a file.
+    """
+
+    kind: str
+    project: str | None
+    step: str | None
+    attempt: int | None
+    path: str
+    ref: str | None
+    commit: str | None
+    bytes: int | None
+
+
+class PlanArtifactsView(View, frozen=True):
+    plan_id: str
+    artifacts: list[ArtifactView]
+    total: int
+
+
+class NextView(View, frozen=True):
+    """A command that makes sense now, and what it would do."""
+
+    command: str
+    effect: str
+
+
+class PlanExplainView(View, frozen=True):
+    """Why a plan stands where it stands: a sentence, then the facts behind it, the latest last."""
+
+    plan_id: str
+    phase: str
+    state: str
+    summary: str
+    reasons: list[str]
+    decisions: list[DecisionView]
+    next: list[NextView]
+
+
+class PruneEntryView(View, frozen=True):
+    """Something that takes room for a plan.
+
+    Attributes:
+        kind: sandbox (of a plan), pool (a spare checkout), plan (what Undo needed, past `plan.retention`), unknown (nobody
+            knows what it is; never removed).
+        plan: The plan's name.
+        bytes: Room on the disk.
+        holds: What it still holds, in words; "nothing" when all of it is in the project or under a ref.
+        removed: Whether it was removed; with `dry_run`, whether it would be.
+        error: Why it could not be removed.
+    """
+
+    kind: str
+    plan_id: str | None
+    plan: str | None
+    project: str | None
+    path: str
+    bytes: int
+    holds: str
+    removed: bool
+    error: str | None
+
+
+class PruneView(View, frozen=True):
+    dry_run: bool
+    entries: list[PruneEntryView]
+    freed: int
+
+
+class JobPruneView(View, frozen=True):
+    """How many jobs were removed, and how many bytes their logs took."""
+
+    jobs: int
+    freed: int
+
+
 class JobView(View, frozen=True):
     job_id: str
     plan_id: str
@@ -252,6 +339,25 @@ class ActionsView(View, frozen=True):
     total: int
 
 
+class ActorView(View, frozen=True):
+    """A registered actor with the keys of its file; `timeout` is in seconds."""
+
+    name: str
+    description: str
+    namespace: str
+    source: str
+    revision: int
+    type: str
+    command: list[str]
+    env: dict[str, str]
+    timeout: float | None
+
+
+class ActorsView(View, frozen=True):
+    actors: list[ActorView]
+    total: int
+
+
 class WorkerView(View, frozen=True):
     worker_id: str
     state: str
@@ -283,8 +389,17 @@ class StatusView(View, frozen=True):
     needs_you: list[PlanView]
     running: list[PlanView]
     queued: list[PlanView]
+    totals: "StatusTotalsView"
     done: int
     daemon: DaemonView
+
+
+class StatusTotalsView(View, frozen=True):
+    """How many plans there are of each kind, beyond those that are listed."""
+
+    needs_you: int
+    running: int
+    queued: int
 
 
 class CheckView(View, frozen=True):

@@ -56,6 +56,7 @@ class Workers:
         self._running: dict[str, Running] = {}
         self._live = 0
         self._queued = 0
+        self._poll: asyncio.TimerHandle | None = None
         self._draining = False
         self.failed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
 
@@ -78,6 +79,7 @@ class Workers:
 
         await self._db.write(register)
         self._open_slots()
+        self._watch_queue()
 
     def notice(self, events: list[Event]) -> None:
         """What was committed: a queued job wakes a worker, a cancel request reaches its phase."""
@@ -86,12 +88,15 @@ class Workers:
                 self._queued += 1
                 self._open_slots()
                 self._wake_one()
+                self._watch_queue()
             elif event.kind == "job.cancel-requested" and event.job_id in self._running:
                 self._running[event.job_id].token.stop(Stop.CANCELLED)
 
     async def stop(self, *, grace: float, kill: bool) -> int:
         """No new claims; running phases get `grace` seconds, then are handed over, or ended with `kill`; how many were."""
         self._draining = True
+        if self._poll is not None:
+            self._poll.cancel()
         for waiter in self._idle:
             waiter.cancel()
         busy = [task for task in self._slots.values() if not task.done()]
@@ -142,15 +147,26 @@ class Workers:
         self._wake_one()  # what woke a slot that is no longer wanted is for another one
 
     async def _rest(self) -> None:
-        """Until a job is queued; while jobs wait that may not run yet, one poll interval at most."""
+        """Until somebody wakes it: for a job that was queued, or to look again at those that could not run yet."""
         waiter: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._idle.append(waiter)
-        poll = float(self._config.value("async.poll_interval")) if jobs.queued_count(self._db.read) else None
-        with suppress(TimeoutError, asyncio.CancelledError):
-            async with asyncio.timeout(poll):
-                await waiter
-        if waiter in self._idle:
-            self._idle.remove(waiter)
+        with suppress(asyncio.CancelledError):
+            await waiter
+
+    def _watch_queue(self) -> None:
+        """While jobs wait, look now and then whether they may run by now: limits in the configuration may have changed."""
+        if self._poll is None and not self._draining:
+            interval = float(self._config.value("async.poll_interval"))
+            self._poll = asyncio.get_running_loop().call_later(interval, self._look_at_queue)
+
+    def _look_at_queue(self) -> None:
+        self._poll = None
+        if self._draining or not jobs.queued_count(self._db.read):
+            return
+        self._open_slots()
+        for _ in range(len(self._idle)):
+            self._wake_one()
+        self._watch_queue()
 
     async def _carry_out(self, claim: Claim) -> None:
         running = Running(claim, Token())
@@ -203,7 +219,8 @@ class Workers:
     async def _record_failure(
         self, claim: Claim, error: errors.CleverAgentsError, *, constrained: bool = False
     ) -> None:
-        view = views.ErrorView(error.code, error.message, error.detail.get("step"), {**error.detail})
+        detail = {**error.detail, "suggestions": error.suggestions} if error.suggestions else error.detail
+        view = views.ErrorView(error.code, error.message, error.detail.get("step"), detail)
         try:
             await self._db.write(lambda tx: self._lifecycle.fail(tx, claim, view, constrained=constrained))
         except errors.LockExpiredError as late:

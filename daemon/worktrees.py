@@ -72,6 +72,14 @@ def stage(
     return Staged(tree, added, nested, b"could not open directory" in found.stderr)
 
 
+def differing(git_dir: Path, work_tree: Path, index: Path) -> list[bytes]:
+    """The paths in which a directory differs from its index, ignored files left out; nothing is written."""
+    asked = ["status", "--porcelain=v1", "-z", "--untracked-files=all", "--no-renames", "--ignore-submodules=dirty"]
+    looking = {"GIT_OPTIONAL_LOCKS": "0"}
+    found = git.run(asked, git_dir=git_dir, work_tree=work_tree, index=index, env=looking)
+    return [entry[3:] for entry in git.split(found) if entry[1:2] != b" "]
+
+
 def drop_ignored(git_dir: Path, work_tree: Path, index: Path, among: Collection[bytes] | None = None) -> None:
     """Take files out of the index that are ignored by now; `among` limits it to these."""
     asked = ["ls-files", "-z", "--cached", "--ignored", "--exclude-standard"]

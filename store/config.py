@@ -32,6 +32,9 @@ __all__ = [
 ]
 
 
+_SCOPABLE = frozenset(name for name, key in KEYS.items() if key.project_scopable)
+
+
 class Level(StrEnum):
     """Where a value comes from; the first of these that has one wins."""
 
@@ -101,10 +104,20 @@ class Config:
         projects: object = document.get("projects", {})
         if not isinstance(projects, dict):
             return [*unknown, "projects"]
+        known = self.projects()
         for project, table in cast("dict[str, object]", projects).items():
-            scoped = [key for key in config_file.leaves(table) if key not in KEYS or not KEYS[key].project_scopable]
-            unknown += [f'projects."{project}".{key}' for key in scoped]
+            keys = [key for key in config_file.leaves(table) if project not in known or key not in _SCOPABLE]
+            unknown += [f'projects."{project}".{key}'.rstrip(".") for key in keys]
         return unknown
+
+    def projects(self) -> list[str]:
+        """The projects of which the file says something, by their whole names; others are unknown keys.
+
+        Raises:
+            InvalidConfigError: the file does not parse.
+        """
+        found: object = self._document().get("projects")
+        return [name for name in cast("dict[str, object]", found) if _is_whole(name)] if isinstance(found, dict) else []
 
     def _levels(self, key: Key, project: str | None, flag: object) -> dict[Level, object]:
         document = self._document()
@@ -151,6 +164,13 @@ class Config:
             signature, document = config_file.read_document(self.path)
             self._read = (signature, document)
         return document
+
+
+def _is_whole(project: str) -> bool:
+    try:
+        return names.parse_name(project) == project
+    except errors.InvalidArgumentError:
+        return False
 
 
 def _parsed(key: Key, level: Level, raw: object) -> Value:

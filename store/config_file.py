@@ -64,6 +64,8 @@ def parse(text: str, path: Path) -> dict[str, Any]:
         end = (text.count("\n") + 1, len(text) - text.rfind("\n"))
         line, column = (int(match[1]), int(match[2])) if match else end
         reason = _POSITION.sub("", str(error)).replace("(at end of document)", "at the end of the file").strip()
+        if text.startswith("\ufeff"):
+            reason = "it starts with a byte order mark, which cannot be seen; save it without one"
         raise _unparsable(path, line, column, reason) from error
     except RecursionError as error:
         raise _unparsable(path, 1, 1, "too many levels inside each other") from error

@@ -1,8 +1,8 @@
-"""Definitions: registered projects and actions."""
+"""Definitions: registered projects, actions and actors."""
 
 from store import rows
 from store.database import Reader, Transaction
-from store.records import Action, Project
+from store.records import Action, Actor, Project
 
 _SQL = rows.statements("definitions")
 
@@ -59,3 +59,26 @@ def archive_action(tx: Transaction, name: str) -> None:
     """An action that is not reusable made its plan."""
     tx.execute(_SQL["archive_action"], {"name": name, "now": tx.now})
     tx.event("action.archived", action=name)
+
+
+def actor(db: Reader, name: str) -> Actor | None:
+    return db.one(Actor, _SQL["actor"], (name,))
+
+
+def actors(db: Reader) -> list[Actor]:
+    return db.all(Actor, _SQL["actors"])
+
+
+def put_actor(tx: Transaction, new: Actor) -> None:
+    """Add an actor or take the place of the one of that name."""
+    tx.execute(_SQL["remove_actor"], (new.name,))
+    rows.insert(tx, "actors", new)
+    tx.event("actor.stored", actor=new.name, revision=new.revision)
+
+
+def remove_actor(tx: Transaction, name: str) -> bool:
+    """Whether there was one."""
+    removed = tx.scalar(_SQL["remove_actor"], (name,)) is not None
+    if removed:
+        tx.event("actor.removed", actor=name)
+    return removed

@@ -19,6 +19,9 @@ MAX_PART = 64
 MAX_DURATION = 100 * 366 * 86_400
 """Seconds; anything longer is a slip of the keyboard, and would overflow the deadlines that are computed from it."""
 
+DIGITS = 6
+"""Digits of a second that count: a time is kept in microseconds."""
+
 _PART = re.compile(r"[a-z0-9][a-z0-9_-]{0,63}", re.ASCII)
 _ULID = re.compile(r"[0-7][0-9A-HJKMNP-TV-Z]{25}", re.ASCII)
 _LIKE_ULID = re.compile(r"[0-7][0-9a-hjkmnp-tv-z]{25}", re.ASCII)
@@ -170,10 +173,10 @@ def _duration_seconds(value: str | float) -> float | None:
         if match is None:
             return None
         size = _UNIT_SECONDS[match[2]]
-        return float(int(match[1]) * size) if match[1].isdigit() else _exact(match[1], size)
+        return float(int(match[1]) * size) if match[1].isdigit() else round(_exact(match[1], size), DIGITS)
     if isinstance(value, bool) or not 0 <= value <= MAX_DURATION:  # a NaN fails the comparison too
         return None
-    return float(value)
+    return round(float(value), DIGITS)
 
 
 def format_duration(seconds: float) -> str:

@@ -3,15 +3,17 @@
 A damaged or newer store is refused with the way back, and never replaced by an empty one.
 """
 
+import contextlib
 import logging
 import os
+from collections.abc import Generator
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import cast
 
 import apsw
 
-from store import crashpoints, errors
+from store import copies, crashpoints, errors, restoring
 from store.clock import Clock
 from store.database import Connection, Database, from_sqlite
 
@@ -22,6 +24,14 @@ OLDEST_SQLITE = (3, 51, 3)  # the first with the fix of the WAL-reset race
 MIGRATIONS = Path(__file__).parent / "migrations"
 
 
+class NewerStoreError(errors.StoreDamagedError):
+    """The store is of a newer version of the program: it is whole, and nothing here may replace it."""
+
+
+class OldSqliteError(errors.StoreDamagedError):
+    """The SQLite library is too old to be trusted with any store."""
+
+
 def open_store(path: Path, backups: Path, clock: Clock, *, migrations: Path = MIGRATIONS) -> Database:
     """Open the store, made or migrated as needed; called in the event loop's thread, after the forks.
 
@@ -29,14 +39,10 @@ def open_store(path: Path, backups: Path, clock: Clock, *, migrations: Path = MI
         StoreDamagedError: it is damaged, of a newer version, or not ours; the file is untouched.
         DiskFullError, PermissionDeniedError: it cannot be made or migrated.
     """
-    if tuple(map(int, apsw.sqlite_lib_version().split("."))) < OLDEST_SQLITE:
-        oldest = ".".join(map(str, OLDEST_SQLITE))
-        raise errors.StoreDamagedError(
-            f"SQLite {apsw.sqlite_lib_version()} can lose data in WAL mode; {oldest} or newer is needed",
-            suggestions=["python -m pip install --upgrade apsw"],
-        )
+    _check_library()
     steps = _migrations(migrations)
-    try:
+    with _translated(path, backups):
+        restoring.finish(path)
         if not os.path.lexists(path):
             _create(path, steps)
         writer = _connect(path, apsw.SQLITE_OPEN_READWRITE)
@@ -47,6 +53,13 @@ def open_store(path: Path, backups: Path, clock: Clock, *, migrations: Path = MI
             writer.close()
             raise
         return Database(writer, _connect(path, apsw.SQLITE_OPEN_READONLY), clock)
+
+
+@contextlib.contextmanager
+def _translated(path: Path, backups: Path) -> Generator[None]:
+    """SQLite's refusals as ours."""
+    try:
+        yield
     except apsw.FullError as error:
         raise from_sqlite(error) from error
     except (apsw.CorruptError, apsw.NotADBError) as error:
@@ -60,6 +73,47 @@ def open_store(path: Path, backups: Path, clock: Clock, *, migrations: Path = MI
             f"the store {path} is locked by another program",
             suggestions=["end the program that has it open, then try again"],
         ) from error
+
+
+def examine(path: Path, backups: Path, *, migrations: Path = MIGRATIONS) -> None:
+    """Raise what `open_store` would refuse the store with, every page of it read; the store is not changed.
+
+    For a process that has the home to itself; a store that is not there yet is fine.
+
+    Raises:
+        NewerStoreError, StoreDamagedError, PermissionDeniedError, …: as `open_store`.
+    """
+    _check_library()
+    if not os.path.lexists(path):
+        return
+    with _translated(path, backups):
+        connection = _connect(path, apsw.SQLITE_OPEN_READONLY)
+        try:
+            _check_owner(connection, path, backups, len(_migrations(migrations)))
+            _check_pages(connection, path, backups)
+        finally:
+            connection.close()
+
+
+def newest_sound_copy(backups: Path, *, migrations: Path = MIGRATIONS) -> Path | None:
+    """The newest copy of the store that can be opened and whose every page is in order."""
+    for copy in copies.every(backups):
+        try:
+            examine(copy, backups, migrations=migrations)
+        except errors.CleverAgentsError as error:
+            log.warning("the copy %s is of no use: %s", copy, error.message)
+        else:
+            return copy
+    return None
+
+
+def _check_library() -> None:
+    if tuple(map(int, apsw.sqlite_lib_version().split("."))) < OLDEST_SQLITE:
+        oldest = ".".join(map(str, OLDEST_SQLITE))
+        raise OldSqliteError(
+            f"SQLite {apsw.sqlite_lib_version()} can lose data in WAL mode; {oldest} or newer is needed",
+            suggestions=["python -m pip install --upgrade apsw"],
+        )
 
 
 def _connect(path: Path, flags: int) -> Connection:
@@ -87,23 +141,33 @@ def _create(path: Path, steps: list[Path]) -> None:
 
 def _check(connection: Connection, path: Path, backups: Path, newest: int) -> None:
     """Refuse what is not ours, newer than us, or damaged; then note that the store is in use."""
+    _check_owner(connection, path, backups, newest)
+    row = connection.execute("SELECT value FROM meta WHERE key = 'clean'").fetchone()
+    if row is None or row[0] != "1":
+        _check_pages(connection, path, backups)
+    if connection.pragma("journal_mode") != "wal":  # a copy that somebody put back by hand
+        connection.pragma("journal_mode", "wal")
+    connection.execute("INSERT OR REPLACE INTO meta VALUES ('clean', '0')")
+
+
+def _check_owner(connection: Connection, path: Path, backups: Path, newest: int) -> None:
     if path.stat().st_size == 0:
         raise _damaged(path, backups, "the file is empty")
     if connection.pragma("application_id") != APPLICATION_ID:
         raise _damaged(path, backups, "the file is not a store of CleverAgents")
     version = cast("int", connection.pragma("user_version"))
     if version > newest:
-        raise errors.StoreDamagedError(
+        raise NewerStoreError(
             f"the store {path} has version {version}; this program knows versions up to {newest}",
             detail={"path": str(path), "version": version, "supported": newest},
-            suggestions=["install the newer program again", *_ways_back(path, backups)],
+            suggestions=["install the newer program again", *_ways_to_older(path, backups)],
         )
-    row = connection.execute("SELECT value FROM meta WHERE key = 'clean'").fetchone()
-    if row is None or row[0] != "1":
-        verdict = connection.execute("PRAGMA integrity_check(1)").fetchone()
-        if verdict != ("ok",):
-            raise _damaged(path, backups, str(verdict and verdict[0]))
-    connection.execute("INSERT OR REPLACE INTO meta VALUES ('clean', '0')")
+
+
+def _check_pages(connection: Connection, path: Path, backups: Path) -> None:
+    verdict = connection.execute("PRAGMA integrity_check(1)").fetchone()
+    if verdict != ("ok",):
+        raise _damaged(path, backups, str(verdict and verdict[0]))
 
 
 def _migrate(connection: Connection, path: Path, backups: Path, steps: list[Path]) -> None:
@@ -125,7 +189,7 @@ def _migrate(connection: Connection, path: Path, backups: Path, steps: list[Path
         connection.execute("ROLLBACK")
         raise errors.StoreDamagedError(
             f"the store {path} could not be brought from version {version} to {len(steps)}: {error}; it is unchanged",
-            suggestions=_ways_back(path, backups),
+            suggestions=_ways_to_older(path, backups),
         ) from error
     log.info("store migrated from version %d to %d; the copy before is %s", version, len(steps), copy)
 
@@ -147,6 +211,19 @@ def _damaged(path: Path, backups: Path, reason: str) -> errors.StoreDamagedError
 
 
 def _ways_back(path: Path, backups: Path) -> list[str]:
-    copies = sorted(backups.glob("store-*.db"), key=lambda copy: copy.stat().st_mtime, reverse=True)
-    restore = [f"restore the copy of an earlier version: cp {copies[0]} {path}"] if copies else []
-    return [*restore, f"set it aside and start with an empty store: mv {path} {path}.damaged"]
+    repair = ["ca diagnostics --repair"] if copies.every(backups) else []
+    return [*repair, f"set it aside and start with an empty store: {_aside(path)}"]
+
+
+def _ways_to_older(path: Path, backups: Path) -> list[str]:
+    """Of a whole store that this program cannot read."""
+    found = copies.every(backups)
+    if found:
+        return [f"or go back to the newest copy, without what came later: {_aside(path)} && cp {found[0]} {path}"]
+    return [f"or set it aside and start with an empty store: {_aside(path)}"]
+
+
+def _aside(path: Path) -> str:
+    """With its log: SQLite would write that into whatever takes the store's place."""
+    directory = path.with_name("old-store")
+    return f"mkdir {directory} && mv {path}* {directory}/"

@@ -85,16 +85,21 @@ class Paths(msgspec.Struct, frozen=True):
             return wanted
         return _short_run_directory(self.run) / "daemon.sock"
 
+    @property
+    def directories(self) -> list[Path]:
+        """Every directory of the home, all for its user alone."""
+        return [
+            self.config, self.actions, self.actors, self.data, self.sandboxes, self.repositories, self.backups,
+            self.environments, self.state, self.logs, self.jobs, self.run, self.socket.parent,
+        ]  # fmt: skip
+
     def create(self) -> None:
         """Make every directory, 0700.
 
         Raises:
             CleverAgentsError: a directory cannot be made (`permission_denied`, `disk_full`).
         """
-        for directory in (
-            self.config, self.actions, self.actors, self.data, self.sandboxes, self.repositories, self.backups,
-            self.environments, self.state, self.logs, self.jobs, self.run, self.socket.parent,
-        ):  # fmt: skip
+        for directory in self.directories:
             try:
                 directory.mkdir(mode=0o700, parents=True, exist_ok=True)
                 found = directory.stat()

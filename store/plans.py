@@ -4,7 +4,7 @@ from collections.abc import Iterable
 
 from store import rows
 from store.database import Reader, Transaction, Value
-from store.records import Decision, Plan, PlanProject, Step
+from store.records import Decision, Failure, Plan, PlanProject, Step
 from store.states import State
 
 _SQL = rows.statements("plans")
@@ -57,7 +57,8 @@ def find(
         "action": action,
         "children": children,
     }
-    return db.all(Plan, _SQL["list"], {**wanted, "limit": limit}), int(db.scalar(_SQL["count"], wanted))
+    total = db.scalar(_SQL["count"], wanted) if any(wanted.values()) else db.scalar(_SQL["count_roots"])
+    return db.all(Plan, _SQL["list"], {**wanted, "limit": limit}), int(total)
 
 
 def waiting_for_user(db: Reader, limit: int = EVERYTHING) -> list[Plan]:
@@ -70,6 +71,19 @@ def in_state(db: Reader, state: State, limit: int = EVERYTHING) -> list[Plan]:
     return db.all(Plan, _SQL["in_state"], {"state": state, "limit": limit})
 
 
+def over_count(db: Reader) -> int:
+    """How many root plans are over."""
+    return int(db.scalar(_SQL["count_over"]))
+
+
+def waiting_for_user_count(db: Reader) -> int:
+    return int(db.scalar(_SQL["waiting_for_user_count"]))
+
+
+def in_state_count(db: Reader, state: State) -> int:
+    return int(db.scalar(_SQL["in_state_count"], {"state": state}))
+
+
 def unfinished_of_project(db: Reader, project: str) -> list[Plan]:
     return db.all(Plan, _SQL["unfinished_of_project"], {"project": project})
 
@@ -78,9 +92,10 @@ def unfinished_of_action(db: Reader, action: str) -> list[Plan]:
     return db.all(Plan, _SQL["unfinished_of_action"], {"action": action})
 
 
-def over_before(db: Reader, before: int) -> list[Plan]:
-    """Plans that ended before `before`, have no sandbox, and are not pruned; some of them, oldest first."""
-    return db.all(Plan, _SQL["over_before"], {"before": before})
+def over_before(db: Reader, before: int, *, with_sandbox: bool = False, limit: int = EVERYTHING) -> list[Plan]:
+    """Plans that ended before `before`, have no sandbox unless `with_sandbox`, and are not pruned; oldest first."""
+    wanted: dict[str, Value] = {"before": before, "with_sandbox": with_sandbox, "limit": limit}
+    return db.all(Plan, _SQL["over_before"], wanted)
 
 
 def children(db: Reader, plan_id: str) -> list[tuple[str, str, int]]:
@@ -133,3 +148,11 @@ def add_decision(tx: Transaction, decision: Decision) -> None:
 def supersede_decisions(tx: Transaction, plan_id: str) -> None:
     """Mark what was decided before a revert; the record of what people did stays valid."""
     tx.execute(_SQL["supersede_decisions"], (plan_id,))
+
+
+def failures(db: Reader, plan_id: str) -> list[Failure]:
+    return db.all(Failure, _SQL["failures"], (plan_id,))
+
+
+def add_failure(tx: Transaction, failure: Failure) -> None:
+    rows.insert(tx, "failures", failure)

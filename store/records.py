@@ -38,6 +38,19 @@ class Action(Record, frozen=True):
     updated_at: int
 
 
+class Actor(Record, frozen=True):
+    """A program that carries out steps or decides them; `content` is the YAML text as it was given."""
+
+    name: str
+    content: str
+    digest: str
+    description: str
+    source: str
+    revision: int
+    created_at: int
+    updated_at: int
+
+
 class Plan(Record, frozen=True):
     """One use of an action on one or more projects."""
 
@@ -136,6 +149,18 @@ class Decision(Record, frozen=True):
     choice: str
     reason: str
     superseded: int
+    created_at: int
+
+
+class Failure(Record, frozen=True):
+    """An error in which a phase of a plan ended; `attempt` is the step's, when a step failed."""
+
+    failure_id: str
+    plan_id: str
+    phase: Phase
+    step_id: str | None
+    attempt: int | None
+    error_json: str
     created_at: int
 
 

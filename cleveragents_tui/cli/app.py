@@ -13,6 +13,9 @@ from cleveragents_tui.cli.session import Session
 from cleveragents_tui.output import Result
 from store import errors
 
+COMPLETE = "_CA_COMPLETE"
+"""Set by the script of `ca completion`: the shell asks what the words on its line may become."""
+
 BARE: dict[tuple[str, ...], tuple[str, str, str]] = {
     (): ("status", "cleveragents_tui.cli.overview", "status"),
     ("status",): ("status", "cleveragents_tui.cli.overview", "status"),
@@ -53,13 +56,17 @@ def _guarded(session: Session, arguments: Sequence[str]) -> int:
 
 
 def _dispatch(session: Session, arguments: Sequence[str]) -> int:
+    if COMPLETE in session.environ:
+        from cleveragents_tui.cli import completing  # noqa: PLC0415  only a shell that completes needs it
+
+        return completing.respond(session, session.environ[COMPLETE])
     bare = BARE.get(tuple(arguments))
     if bare is None:
         from cleveragents_tui.cli import root  # noqa: PLC0415  click is imported there
 
         return root.dispatch(session, arguments)
-    session.command, module, name = bare
-    session.settle_format()
+    command, module, name = bare
+    session.begin(command)
     verb: Callable[[Session], Result[object]] = getattr(importlib.import_module(module), name)
     return session.finish(verb(session))
 

@@ -13,13 +13,16 @@ A verb is a function that takes the session and its parsed options and returns a
 
 import importlib
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, cast
 
 import click
 
 from cleveragents_tui import output
 from cleveragents_tui.cli.session import Session
 from cleveragents_tui.output import Result
+
+if TYPE_CHECKING:  # the module is for shells that complete, and slow to import
+    from click.shell_completion import CompletionItem
 
 VerbFunction = Callable[..., Result[Any]]
 HELP_NAMES = {"help_option_names": ["-h", "--help"]}
@@ -37,9 +40,14 @@ def _choose_format(_context: click.Context, _parameter: click.Parameter, value: 
     current().ask_for_format(value)
 
 
-def format_option() -> click.Option:
-    """`--format`, which every command has."""
-    return click.Option(
+def _choose_pager(_context: click.Context, _parameter: click.Parameter, value: bool) -> None:  # noqa: FBT001  click calls it so
+    if value:
+        current().out.paged = False
+
+
+def common_options() -> list[click.Parameter]:
+    """The options that every command has: `--format` and `--no-pager`."""
+    chosen = click.Option(
         ["-f", "--format"],
         type=click.Choice(output.FORMATS),
         metavar="FORMAT",
@@ -48,11 +56,52 @@ def format_option() -> click.Option:
         callback=_choose_format,
         help="How to print: auto (rich on a terminal, else plain), rich, plain, json, yaml.",
     )
+    direct = click.Option(
+        ["--no-pager"],
+        is_flag=True,
+        expose_value=False,
+        is_eager=True,
+        callback=_choose_pager,
+        help="Print at once, also what is longer than the screen.",
+    )
+    return [chosen, direct]
 
 
 def words(context: click.Context) -> str:
     """The command of a context, without the program: `plan show`."""
     return context.command_path.partition(" ")[2]
+
+
+NAMED = {
+    "plan": "plan", "plans": "plan", "project": "project", "projects": "project", "action": "action", "job": "job",
+    "jobs": "job", "actor": "actor", "key": "key", "keys": "key", "pairs_": "pair", "step": "step", "profile": "profile",
+    "mode": "mode", "file": "file", "path": "directory",
+}  # fmt: skip
+"""What a parameter of this name stands for, for completion in a shell."""
+
+
+class NameOf(click.types.StringParamType):
+    """Text that names something: a shell can complete it."""
+
+    def __init__(self, kind: str) -> None:
+        self.kind = kind
+
+    def shell_complete(
+        self, ctx: click.Context, param: click.Parameter, incomplete: str
+    ) -> "list[CompletionItem[str]]":
+        """What `incomplete` may become."""
+        from cleveragents_tui.cli.completing import candidates  # noqa: PLC0415  only a shell that completes needs it
+
+        return candidates(ctx, self.kind, incomplete)
+
+
+def _name_things(parameters: Iterable[click.Parameter]) -> None:
+    for parameter in parameters:
+        kind = NAMED.get(parameter.name or "")
+        if parameter.name == "name" and isinstance(parameter, click.Argument):
+            kind = "noun"  # `ca project show NAME`: of the thing that the noun is about
+        if kind is not None and parameter.type is click.STRING:
+            parameter.type = NameOf(kind)
 
 
 class Verb(click.Command):
@@ -62,13 +111,13 @@ class Verb(click.Command):
         settings.setdefault("context_settings", HELP_NAMES)
         super().__init__(name, **settings)
         self.examples = list(examples)
-        self.params.append(format_option())
+        _name_things(self.params)
+        self.params += common_options()
 
     def invoke(self, ctx: click.Context) -> int:
         """Run the verb and print what it came to; returns the exit code."""
         session = current()
-        session.command = words(ctx)
-        session.settle_format()
+        session.begin(words(ctx), following=bool(ctx.params.get("follow")))
         function = cast("VerbFunction", self.callback)
         return session.finish(function(session, **ctx.params))
 
@@ -83,7 +132,7 @@ class Noun(click.Group):
         settings.setdefault("context_settings", HELP_NAMES)
         super().__init__(name, **settings)
         self.examples = list(examples)
-        self.params.append(format_option())
+        self.params += common_options()
 
     def verb(self, name: str | None = None, *, examples: Sequence[str]) -> Callable[[VerbFunction], Verb]:
         """Make a function a verb of this noun; its docstring is the help."""
@@ -103,7 +152,7 @@ class Noun(click.Group):
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
         """As click does; an unknown verb is not taken for an option."""
-        if not args[0].startswith("-") and self.get_command(ctx, args[0]) is None:
+        if not (args[0].startswith("-") or ctx.resilient_parsing) and self.get_command(ctx, args[0]) is None:
             raise click.exceptions.NoSuchCommand(args[0], possibilities=self.list_commands(ctx), ctx=ctx)
         return super().resolve_command(ctx, args)
 
@@ -132,12 +181,16 @@ class LazyNoun(Noun):
 
 
 def make_verb(
-    name: str | None, *, examples: Sequence[str], register: Callable[[click.Command], object] | None = None
+    name: str | None,
+    *,
+    examples: Sequence[str],
+    register: Callable[[click.Command], object] | None = None,
+    **settings: Any,
 ) -> Callable[[VerbFunction], Verb]:
-    """Make a function a command; `click.argument` and `click.option` go below it."""
+    """Make a function a command; `click.argument` and `click.option` go below it, `settings` are those of click."""
 
     def decorate(function: VerbFunction) -> Verb:
-        made = click.command(name, cls=Verb, examples=examples)(function)
+        made = click.command(name, cls=Verb, examples=examples, **settings)(function)
         if register is not None:
             register(made)
         return made

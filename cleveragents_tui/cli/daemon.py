@@ -76,6 +76,7 @@ def _stopped(session: Session, grace: float, *, kill: bool) -> StoppedView:
         if found is None:
             return StoppedView(running=False, stopped=False, pid=None, left_running=0)
         answer = found.call(protocol.DaemonStop(grace=grace, kill=kill))
+        session.collect(found)
         found.close()
     except client.VersionSkewError as error:
         # It would not understand a request of ours; every version understands SIGTERM.
@@ -223,9 +224,10 @@ def status_lines(daemon: views.DaemonView, look: Look) -> Iterable[str]:
     up = wording.age(daemon.started_at, look.now)
     word = "is stopping" if daemon.draining else "is running"
     facts = f"pid {daemon.pid}, version {daemon.version}, up {up}"
-    yield f"{look.mood(Mood.RUNNING)} the daemon {word}  {look.dim(facts)}"
+    yield f"{look.mood(Mood.RUNNING)} the daemon {word}"
     jobs = f"{daemon.running_jobs} running, {daemon.queued} queued"
-    yield from pairs(look, [("jobs", jobs), ("socket", daemon.socket), ("store", daemon.store), ("log", daemon.log)])
+    places = [("socket", daemon.socket), ("store", daemon.store), ("log", daemon.log)]
+    yield from pairs(look, [("process", facts), ("jobs", jobs), *places])
     yield from worker_lines(daemon.workers, look)
 
 
@@ -234,9 +236,9 @@ _WORKERS = (
     Column("STATE"),
     Column("JOB"),
     Column("DONE", right=True),
-    Column("FAILED", right=True),
-    Column("CANCELLED", right=True),
-    Column("LAST BEAT", right=True, drop=1),
+    Column("FAILED", right=True, drop=1),
+    Column("CANCELLED", right=True, drop=3),
+    Column("LAST BEAT", right=True, drop=2),
 )
 
 

@@ -1,7 +1,6 @@
 """A plan's change as people read it: the patch, the sizes, the names."""
 
 import base64
-import contextlib
 from collections.abc import Iterable
 
 from cleveragents_tui import wording
@@ -60,8 +59,8 @@ def no_patch(_diff: views.PlanDiffView, look: Look) -> Iterable[str]:
     yield look.dim("No changes.")
 
 
-def print_patch(session: Session, diff: views.PlanDiffView, *, paged: bool) -> None:
-    """The patch itself: coloured and paged on a terminal, byte for byte elsewhere."""
+def print_patch(session: Session, diff: views.PlanDiffView) -> None:
+    """The patch itself: coloured on a terminal, byte for byte elsewhere."""
     if not diff.patch:
         return
     look = session.out.look
@@ -69,8 +68,6 @@ def print_patch(session: Session, diff: views.PlanDiffView, *, paged: bool) -> N
     if look.colour:
         lines = raw.decode("utf-8", "surrogateescape").split("\n")
         raw = "\n".join(coloured(lines, look)).encode("utf-8", "surrogateescape")
-    if paged and session.out.stdout.isatty() and _page(session, raw):
-        return
     session.out.raw(raw)
 
 
@@ -90,18 +87,3 @@ def _painted(line: str, look: Look, *, in_hunk: bool) -> str:
         return look.bold(line)
     tone = {"@": Tone.RUNNING, "+": Tone.DONE, "-": Tone.FAILED}.get(line[:1])
     return line if tone is None else look.paint(line, tone)
-
-
-def _page(session: Session, content: bytes) -> bool:
-    """Hand it to the pager; False when there is none."""
-    pager = session.environ.get("PAGER", "less").strip()
-    if pager in {"", "cat"}:
-        return False
-    import subprocess  # noqa: PLC0415  only a terminal has a pager
-
-    session.out.stdout.flush()
-    environment = {"LESS": "FRX", **session.environ}
-    process = subprocess.Popen(["/bin/sh", "-c", pager], stdin=subprocess.PIPE, env=environment)
-    with contextlib.suppress(BrokenPipeError, KeyboardInterrupt):
-        process.communicate(content)
-    return process.wait() != 127

@@ -14,7 +14,8 @@ from cleveragents_tui.output import Look, Result
 from cleveragents_tui.wording import Tone
 from daemon import protocol, views
 
-PAGE = 1000
+ROOMY = 60
+"""Columns from which on there is room for the date."""
 
 
 @make_verb(
@@ -73,14 +74,15 @@ def render(events: views.EventsView, look: Look) -> Iterable[str]:
     if not events.events:
         yield look.dim("No events.")
         return
-    yield from table(look, _COLUMNS, [_row(event) for event in events.events])
+    yield from table(look, _COLUMNS, [_row(event, look) for event in events.events])
 
 
-def _row(event: views.EventView) -> list[Cell | str]:
+def _row(event: views.EventView, look: Look) -> list[Cell | str]:
+    time = wording.local_time(event.time)
     plan = wording.short_id(event.plan_id) if event.plan_id else ""
     return [
         Cell(str(event.seq), Tone.WAITING),
-        wording.local_time(event.time),
+        time if look.width >= ROOMY else time.partition(" ")[2],
         Cell(event.kind, bold=True),
         plan,
         Cell(detail(event), Tone.WAITING),

@@ -14,7 +14,7 @@ from cleveragents_tui.cli.several import each
 from cleveragents_tui.cli.tables import Cell, Column, pairs, table
 from cleveragents_tui.cli.watch import TIMED_OUT
 from cleveragents_tui.output import ErrorBody, Look, Result
-from cleveragents_tui.wording import Tone
+from cleveragents_tui.wording import Mood, Tone
 from daemon import protocol, views
 from store import errors
 
@@ -116,11 +116,26 @@ def cancel(session: Session, job: str, reason: str, *, yes: bool) -> Result[view
     return Result(session.call(protocol.JobCancel(job=job, reason=reason), timeout=None), _show)
 
 
+@command.verb(examples=["ca job prune"])
+def prune(session: Session) -> Result[views.JobPruneView]:
+    """Remove finished jobs that are older than async.retention, with their logs; the newest job of each plan stays."""
+    return Result(session.call(protocol.JobPrune(), timeout=None), _pruned)
+
+
 _COLUMNS = (
-    Column(), Column("JOB"), Column("PLAN"), Column("PHASE"), Column("STATUS"), Column("ATTEMPT", right=True, drop=2),
-    Column("WORKER", drop=3), Column("TOOK", right=True, drop=1), Column("AGE", right=True, drop=4),
-    Column("ERROR", minimum=12, drop=5),
+    Column(), Column("JOB"), Column("PLAN", drop=1), Column("PHASE"), Column("STATUS"), Column("ATTEMPT", right=True, drop=3),
+    Column("WORKER", drop=4), Column("TOOK", right=True, drop=2), Column("AGE", right=True, drop=5),
+    Column("ERROR", minimum=12, drop=6),
 )  # fmt: skip
+
+
+def _pruned(pruned: views.JobPruneView, look: Look) -> Iterable[str]:
+    if pruned.jobs == 0:
+        yield look.dim(
+            "No finished job is older than async.retention.  How long that is: ca config get async.retention"
+        )
+        return
+    yield f"{look.mood(Mood.DONE)} removed {wording.count(pruned.jobs, 'job')}, {wording.size(pruned.freed)} of logs"
 
 
 def _list(jobs: views.JobsView, look: Look) -> Iterable[str]:

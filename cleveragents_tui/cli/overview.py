@@ -1,16 +1,18 @@
 """What `ca status` shows: what needs me, what runs, what waits."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 from cleveragents_tui import wording
 from cleveragents_tui.cli.session import Session
-from cleveragents_tui.cli.tables import Cell, Column, table
+from cleveragents_tui.cli.tables import GAP, Cell, Column, table
 from cleveragents_tui.output import Look, Result
 from cleveragents_tui.wording import Mood, Tone
 from daemon import protocol, views
 
 LIMIT = 10
 """Plans of each kind that one screen has room for."""
+ROOMY = 60
+"""Columns from which on there is room to indent."""
 
 
 def status(session: Session) -> Result[views.StatusView]:
@@ -19,64 +21,74 @@ def status(session: Session) -> Result[views.StatusView]:
 
 
 def render(status: views.StatusView, look: Look) -> Iterable[str]:
-    """The screen of `ca status`."""
-    if not (status.needs_you or status.running or status.queued or status.done):
+    """The screen of `ca status`: at most 16 lines, however many plans there are."""
+    totals = status.totals
+    if not (totals.needs_you or totals.running or totals.queued or status.done):
         yield from welcome(look)
         yield ""
-    if status.needs_you:
-        yield f"{_sign(look, Mood.NEEDS_YOU)} {look.paint(_needs(status.needs_you), Tone.NEEDS_YOU, bold=True)}"
-        yield from table(
-            look, _NEEDING, [_needing_row(plan, look.now) for plan in status.needs_you], heading=False, indent=4
-        )
-    if status.running:
-        yield _list_line(
-            look,
-            Mood.RUNNING,
-            f"{_at_least(status.running)} running",
-            (_running(plan, look) for plan in status.running),
-        )
+    if totals.needs_you:
+        yield from _needing(status.needs_you, totals.needs_you, look)
+    if totals.running:
+        names = [f"{plan.name} {wording.progress_note(plan, look.now)}".rstrip() for plan in status.running]
+        yield _list_line(look, Mood.RUNNING, f"{totals.running} running", names, totals.running)
+    if totals.queued:
+        names = [plan.name for plan in status.queued]
+        yield _list_line(look, Mood.QUEUED, f"{totals.queued} queued", names, totals.queued)
     tail = [_daemon_note(status.daemon, look)]
-    if status.queued:
-        yield _list_line(look, Mood.QUEUED, f"{_at_least(status.queued)} queued", (plan.name for plan in status.queued))
     if status.done:
         tail.insert(0, f"{status.done} done")
-    yield f"{_sign(look, Mood.DONE)} {look.dim(wording.cut(' · '.join(tail), look.width - 2))}"
+    yield f"{look.mood(Mood.DONE)} {look.dim(wording.cut(' · '.join(tail), look.width - 2))}"
 
 
-_NEEDING = (Column(minimum=10), Column(drop=2), Column(minimum=14), Column(minimum=16, drop=1))
+def _needing(plans: Sequence[views.PlanView], total: int, look: Look) -> Iterable[str]:
+    title = "1 plan needs you" if total == 1 else f"{total} plans need you"
+    yield f"{look.mood(Mood.NEEDS_YOU)} {look.paint(title, Tone.NEEDS_YOU, bold=True)}"
+    indent = 4 if look.width >= ROOMY else 2
+    # A command or a name that is cut is of no use: as many whole commands as fit, and names before everything else.
+    for commands in (2, 1, 0):
+        rows = [_needing_row(plan, look, indent, commands) for plan in plans]
+        if commands == 0 or _breadth(rows) <= look.width - indent:
+            break
+    yield from table(look, _NEEDING, rows, heading=False, indent=indent)
+    if total > len(plans):
+        yield " " * indent + look.dim(f"and {total - len(plans)} more: ca plan list")
 
 
-def _needs(found: list[views.PlanView]) -> str:
-    return "1 plan needs you" if len(found) == 1 else f"{_at_least(found)} plans need you"
+_NEEDING = (Column(), Column(drop=1), Column(minimum=14, drop=2), Column())
 
 
-def _at_least(found: list[views.PlanView]) -> str:
-    """How many there are; a full page says nothing about what is beyond it."""
-    return str(len(found)) if len(found) < LIMIT else f"{LIMIT} or more"
-
-
-def _needing_row(plan: views.PlanView, now: float) -> list[Cell | str]:
+def _needing_row(plan: views.PlanView, look: Look, indent: int, commands: int) -> list[Cell]:
     mood = wording.plan_mood(plan)
     tone = Tone.FAILED if mood is Mood.FAILED else Tone.NEEDS_YOU
     return [
-        Cell(plan.name, bold=True),
+        Cell(wording.cut(plan.name, look.width - indent), bold=True),
         Cell(wording.position(plan), tone),
-        wording.plain(wording.plan_note(plan, now)),
-        Cell(" · ".join(plan.next[:2]), Tone.WAITING),
+        Cell(wording.plain(wording.plan_note(plan, look.now))),
+        Cell(" · ".join(plan.next[:commands]), Tone.WAITING),
     ]
 
 
-def _running(plan: views.PlanView, look: Look) -> str:
-    return f"{plan.name} {wording.progress_note(plan, look.now)}".rstrip()
+def _breadth(rows: Sequence[Sequence[Cell]]) -> int:
+    """The columns that whole rows take, with notes as short as they may be."""
+    widest = [max(wording.columns(row[index].text) for row in rows) for index in range(len(_NEEDING))]
+    widest[2] = min(widest[2], _NEEDING[2].minimum or 0)
+    return sum(width + GAP for width in widest if width) - GAP
 
 
-def _list_line(look: Look, mood: Mood, title: str, items: Iterable[str]) -> str:
-    text = wording.cut(" · ".join(items), max(10, look.width - 20))
-    return f"{_sign(look, mood)} {look.paint(title.ljust(16), mood.tone, bold=True)}{text}"
+def _list_line(look: Look, mood: Mood, title: str, names: Sequence[str], total: int) -> str:
+    """How many, and as many of their names as there is room for."""
+    head = title.ljust(16)
+    room = look.width - 2 - len(head)
+    shown = len(names)
+    while shown > 1 and wording.columns(_names(names[:shown], total)) > room:
+        shown -= 1
+    text = wording.cut(_names(names[:shown], total), room)
+    return f"{look.mood(mood)} {look.paint(head, mood.tone, bold=True)}{text}"
 
 
-def _sign(look: Look, mood: Mood) -> str:
-    return look.mood(mood)
+def _names(names: Sequence[str], total: int) -> str:
+    more = [f"{total - len(names)} more"] if total > len(names) else []
+    return " · ".join([*names, *more])
 
 
 def _daemon_note(daemon: views.DaemonView, look: Look) -> str:

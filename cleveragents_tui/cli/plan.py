@@ -2,7 +2,9 @@
 
 from cleveragents_tui.cli.commands import LazyNoun
 
-_MOVES, _READING, _WAITING = (f"cleveragents_tui.cli.plan_{part}" for part in ("moves", "reading", "waiting"))
+_MOVES, _READING, _WAITING, _HISTORY, _RECOVERY = (
+    f"cleveragents_tui.cli.plan_{part}" for part in ("moves", "reading", "waiting", "history", "recovery")
+)
 
 command = LazyNoun(
     "plan",
@@ -15,14 +17,19 @@ command = LazyNoun(
         "cancel": f"{_MOVES}:cancel",
         "revert": f"{_MOVES}:revert",
         "undo": f"{_MOVES}:undo",
+        "prompt": f"{_RECOVERY}:prompt",
+        "rollback": f"{_RECOVERY}:rollback",
         "list": f"{_READING}:list_",
         "show": f"{_READING}:show",
         "status": f"{_READING}:status",
         "tree": f"{_READING}:tree",
         "diff": f"{_READING}:diff",
+        "artifacts": f"{_HISTORY}:artifacts",
         "errors": f"{_READING}:errors_",
+        "explain": f"{_HISTORY}:explain",
         "logs": f"{_READING}:logs_",
         "follow": f"{_WAITING}:follow",
         "wait": f"{_WAITING}:wait",
+        "prune": "cleveragents_tui.cli.plan_prune:prune",
     },
 )

@@ -66,16 +66,16 @@ def use(
             projects=words,
             arguments=given,
             profile=profile,
-            environment=_environment(session),
+            environment=environment(session),
         )
         return Result(session.call(question), plan_text.dry_run)
     plan = session.call(
         protocol.PlanUse(
             action=action, projects=words, arguments=given, name=name, profile=profile, priority=priority,
-            environment=_environment(session), umask=_umask(),
+            environment=environment(session), umask=umask(),
         )
     )  # fmt: skip
-    return _stay(session, plan, follow=follow) if wait or follow else Result(plan, plan_text.used)
+    return stay_with(session, plan, follow=follow) if wait or follow else Result(plan, plan_text.used)
 
 
 def _argument(text: str) -> tuple[str, str]:
@@ -85,7 +85,7 @@ def _argument(text: str) -> tuple[str, str]:
     return name, value
 
 
-def _environment(session: Session) -> dict[str, bytes]:
+def environment(session: Session) -> dict[str, bytes]:
     """The environment for the plan's steps: all of ours but our own secrets and what no message can carry."""
     from store.config import KEYS  # noqa: PLC0415  only two verbs need the registry
 
@@ -105,7 +105,7 @@ def _environment(session: Session) -> dict[str, bytes]:
     return found
 
 
-def _umask() -> int:
+def umask() -> int:
     mask = os.umask(0o022)
     os.umask(mask)
     return mask
@@ -116,11 +116,11 @@ def _umask() -> int:
 @staying
 def execute(session: Session, plans: Sequence[str], *, wait: bool, follow: bool) -> Result[Any]:
     """Start Execute, or go on after an error at the first step that did not succeed."""
-    stay = wait or follow or _stays_by_itself(session)
+    stay = wait or follow or stays_by_itself(session)
 
     def one(plan: str) -> Result[views.PlanView]:
         moved = session.call(protocol.PlanExecute(plan=plan))
-        return _stay(session, moved, follow=follow) if stay else Result(moved, plan_text.moved)
+        return stay_with(session, moved, follow=follow) if stay else Result(moved, plan_text.moved)
 
     return each(session, plans, one)
 
@@ -144,8 +144,8 @@ def apply(
 ) -> Result[Any]:  # fmt: skip
     """Let the reviewed change into the project, whole or not at all."""
     ask = session.must_be_told(yes=yes)
-    stay = wait or follow or _stays_by_itself(session)
-    settings = {name: value for name, value in _environment(session).items() if name.startswith("CLEVERAGENTS_")}
+    stay = wait or follow or stays_by_itself(session)
+    settings = {name: value for name, value in environment(session).items() if name.startswith("CLEVERAGENTS_")}
 
     def one(plan: str) -> Result[Any]:
         digest = _confirm_apply(session, plan, mode, expect) if ask else expect
@@ -154,7 +154,7 @@ def apply(
         )
         if not stay:
             return Result(moved, plan_text.moved)
-        return plan_text.applied_result(_stay(session, moved, follow=follow))
+        return plan_text.applied_result(stay_with(session, moved, follow=follow))
 
     return each(session, plans, one)
 
@@ -227,12 +227,12 @@ def _confirm(session: Session, name: str, question: str) -> None:
     session.confirm(*plan_text.status(plan, session.out.talk_look), question)
 
 
-def _stays_by_itself(session: Session) -> bool:
+def stays_by_itself(session: Session) -> bool:
     """Whether execute and apply stay without being told: somebody watches, or the configuration says so."""
     return session.watched or not session.setting("async.enabled")
 
 
-def _stay(session: Session, plan: views.PlanView, *, follow: bool) -> Result[views.PlanView]:
+def stay_with(session: Session, plan: views.PlanView, *, follow: bool) -> Result[views.PlanView]:
     watcher = spectator(session.out, follow=follow, since=plan)
     for line in session.messages if not session.out.structured else ():
         session.say(line)

@@ -67,8 +67,7 @@ def tree(session: Session, plan: str) -> Result[views.PlanTreeView]:
 @click.argument("plan")
 @click.option("--stat", is_flag=True, help="Only how much changed in each file.")
 @click.option("--name-only", is_flag=True, help="Only the names of the files.")
-@click.option("--no-pager", is_flag=True, help="Print at once, also on a terminal.")
-def diff(session: Session, plan: str, *, stat: bool, name_only: bool, no_pager: bool) -> Result[views.PlanDiffView]:
+def diff(session: Session, plan: str, *, stat: bool, name_only: bool) -> Result[views.PlanDiffView]:
     """What the plan would change: base against result."""
     found = session.call(protocol.PlanDiff(plan=plan))
     if stat and name_only:
@@ -76,7 +75,7 @@ def diff(session: Session, plan: str, *, stat: bool, name_only: bool, no_pager: 
     if stat or name_only:
         return Result(found, diff_text.stat if stat else diff_text.file_names)
     if not session.out.structured:
-        diff_text.print_patch(session, found, paged=not no_pager)
+        diff_text.print_patch(session, found)
         return Result(found, None if found.patch else diff_text.no_patch)
     return Result(found)
 

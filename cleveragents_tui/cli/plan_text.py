@@ -143,7 +143,7 @@ def moved(plan: views.PlanView, look: Look) -> Iterable[str]:
 def undone(plan: views.PlanView, look: Look) -> Iterable[str]:
     """A plan whose change is out of the project again."""
     if (plan.phase, plan.state) == ("execute", "complete"):
-        yield f"{look.mood(Mood.DONE)} the project is as it was before {look.bold(plan.name)} was applied"
+        yield f"{look.mood(Mood.DONE)} the change of {look.bold(plan.name)} is out of {wording.projects(plan)} again"
     yield from status(plan, look)
 
 

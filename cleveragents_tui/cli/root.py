@@ -4,14 +4,17 @@
 
 import importlib
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import click
 
 from cleveragents_tui import output
-from cleveragents_tui.cli.commands import HELP_NAMES, HELP_WIDTH, format_option
+from cleveragents_tui.cli.commands import HELP_NAMES, HELP_WIDTH, common_options
 from cleveragents_tui.cli.session import Session
 from store.version import VERSION
+
+if TYPE_CHECKING:
+    from click.shell_completion import CompletionItem
 
 
 class Entry(NamedTuple):
@@ -23,27 +26,24 @@ class Entry(NamedTuple):
 
 COMMANDS = {
     "status": Entry("cleveragents_tui.cli.status", "What needs you, what runs, what waits."),
+    "run": Entry("cleveragents_tui.cli.run", "One command in a sandbox of the project you are in."),
     "plan": Entry("cleveragents_tui.cli.plan", "Use actions, watch plans, review and apply their changes."),
     "action": Entry("cleveragents_tui.cli.action", "Reusable descriptions of work."),
+    "actor": Entry("cleveragents_tui.cli.actor", "Programs that carry out steps, such as coding agents."),
     "project": Entry("cleveragents_tui.cli.project", "Directories that plans work on."),
     "job": Entry("cleveragents_tui.cli.job", "Phases of plans, as the daemon works on them."),
     "events": Entry("cleveragents_tui.cli.events", "What happened, in order."),
     "config": Entry("cleveragents_tui.cli.config", "Settings, and where each one comes from."),
     "daemon": Entry("cleveragents_tui.cli.daemon", "The process in the background."),
     "diagnostics": Entry("cleveragents_tui.cli.diagnostics", "Check everything that can be checked."),
+    "info": Entry("cleveragents_tui.cli.info", "What a bug report needs, without secrets."),
+    "completion": Entry("cleveragents_tui.cli.completion", "Completion of commands, ids and names in your shell."),
     "demo": Entry("cleveragents_tui.cli.demo", "The whole product on a sample repository."),
 }
 """Each module has its click command as `command`, and is imported when it is used."""
 
-SYNONYMS = {
-    "plans": "plan",
-    "actions": "action",
-    "projects": "project",
-    "jobs": "job",
-    "event": "events",
-    "doctor": "diagnostics",
-}
-"""What people type for a noun; offered, not accepted."""
+CLICKS_LEAST = 52
+"""Columns: click writes help for no less."""
 
 
 class Root(click.Group):
@@ -71,9 +71,19 @@ class Root(click.Group):
     ) -> tuple[str | None, click.Command | None, list[str]]:
         """As click does, with our nouns to choose a suggestion from."""
         name = args[0]
-        if self.get_command(ctx, name) is None and not name.startswith("-"):
+        if not (name.startswith("-") or ctx.resilient_parsing) and self.get_command(ctx, name) is None:
             raise click.exceptions.NoSuchCommand(name, possibilities=COMMANDS, ctx=ctx)
         return super().resolve_command(ctx, args)
+
+    def shell_complete(self, ctx: click.Context, incomplete: str) -> "list[CompletionItem[str]]":
+        """The nouns from the table: completion imports none of them."""
+        from click.shell_completion import CompletionItem  # noqa: PLC0415  only a shell that completes needs it
+
+        if incomplete.startswith("-"):
+            return click.Command.shell_complete(self, ctx, incomplete)
+        return [
+            CompletionItem(name, help=entry.help) for name, entry in COMMANDS.items() if name.startswith(incomplete)
+        ]
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """The nouns from the table: help imports none of them."""
@@ -82,12 +92,16 @@ class Root(click.Group):
 
     def format_epilog(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         with formatter.section("Examples"):
-            for line in ("ca project add", "ca plan use local/modernise web --follow", "ca plan diff modernise-1"):
+            for line in (
+                "ca run -- ruff check --fix .",
+                "ca plan use modernise web --follow",
+                "ca plan diff modernise-1",
+            ):
                 formatter.write(f"  {line}\n")
 
 
 def _print_version(context: click.Context, _parameter: click.Parameter, value: bool) -> None:  # noqa: FBT001  click calls it so
-    if value:
+    if value and not context.resilient_parsing:
         click.echo(f"ca {VERSION}")
         context.exit()
 
@@ -104,7 +118,7 @@ def make_root() -> Root:
     )
     return Root(
         "ca",
-        params=[format_option(), version],
+        params=[*common_options(), version],
         help="Let commands and coding agents change your code: in a sandbox, reviewed, undoable.",
         context_settings={**HELP_NAMES, "max_content_width": HELP_WIDTH},
         invoke_without_command=True,
@@ -131,11 +145,17 @@ def dispatch(session: Session, arguments: Sequence[str]) -> int:
 
 
 def _dispatch(session: Session, arguments: list[str]) -> int:
-    with make_root().make_context("ca", arguments, obj=session) as context:
+    with make_root().make_context("ca", arguments, obj=session, terminal_width=_narrow(session)) as context:
         code = context.command.invoke(context)
         if context.invoked_subcommand is None:
             return _dispatch(session, [*arguments, "status"])
         return int(code or 0)
+
+
+def _narrow(session: Session) -> int | None:
+    """The width for help on a terminal that is narrower than the least that click assumes."""
+    width = session.out.look.width
+    return width - 2 if width < CLICKS_LEAST else None
 
 
 def wanted_format(arguments: Sequence[str]) -> str | None:

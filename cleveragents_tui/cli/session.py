@@ -20,9 +20,20 @@ V = TypeVar("V")
 READS: frozenset[type] = frozenset({
     protocol.Status, protocol.DaemonStatus, protocol.Diagnostics, protocol.EventList, protocol.PlanList, protocol.PlanShow,
     protocol.PlanTree, protocol.PlanDiff, protocol.PlanErrors, protocol.JobList, protocol.JobShow, protocol.ActionList,
-    protocol.ActionShow, protocol.ProjectList, protocol.ProjectShow,
+    protocol.ActionShow, protocol.ActorList, protocol.ActorShow, protocol.PlanArtifacts, protocol.PlanExplain,
+    protocol.ProjectList, protocol.ProjectShow,
 })  # fmt: skip
 """Requests that change nothing, so that asking twice does no harm."""
+
+
+REPAIRING = frozenset({"info", "diagnostics", "config get", "config set", "config unset", "config path"})
+"""Commands for finding out what is wrong with the configuration, and for putting it right."""
+
+PAGED = frozenset({
+    "plan diff", "plan logs", "plan tree", "plan list", "plan errors", "plan explain", "plan artifacts", "job logs", "job list",
+    "events", "daemon logs",
+})  # fmt: skip
+"""Commands whose output may be longer than a screen."""
 
 
 class Session:
@@ -68,6 +79,18 @@ class Session:
             self.out.choose(given)
         elif given or self.paths.config_file.exists():
             self.out.choose(str(self.setting("core.format")))
+
+    def begin(self, command: str, *, following: bool = False) -> None:
+        """A command is about to run; one that follows something prints as it happens."""
+        self.command = command
+        try:
+            if command != "completion":  # a script for a shell, unless the flag says otherwise
+                self.settle_format()
+        except errors.CleverAgentsError:
+            if command not in REPAIRING:
+                raise
+        if command in PAGED and not following:
+            self.out.hold()
 
     @cached_property
     def client(self) -> clients.Client:

@@ -9,7 +9,22 @@ from cleveragents_tui.cli.commands import Noun, words
 from cleveragents_tui.cli.session import Session
 from store import errors, names
 
-_VERBED_NOUNS = ("plan", "action", "project", "job", "daemon", "config")
+_COMMANDS = {
+    "doctor": "diagnostics", "check": "diagnostics", "help": "--help", "version": "--version", "init": "project add",
+    "ps": "status", "top": "status", "settings": "config list", "workers": "daemon status", "event": "events",
+    "exec": "run", "do": "run",
+}  # fmt: skip
+_VERBS = {
+    "ls": ("list",), "rm": ("remove", "cancel"), "delete": ("remove", "cancel"), "del": ("remove", "cancel"),
+    "new": ("create", "add", "use"), "add": ("create", "use"), "create": ("add", "use"), "register": ("create", "add"),
+    "run": ("execute",), "retry": ("execute",), "resume": ("execute",), "continue": ("execute",), "start": ("execute",),
+    "stop": ("cancel",), "kill": ("cancel", "stop"), "abort": ("cancel",), "merge": ("apply",), "accept": ("apply",),
+    "reject": ("cancel",), "reset": ("revert",), "why": ("explain",), "log": ("logs",), "output": ("logs",),
+    "watch": ("follow",), "tail": ("follow",), "info": ("show", "status"), "get": ("show",), "view": ("show",),
+    "clean": ("prune",), "gc": ("prune",), "advise": ("prompt",), "reload": ("restart",),
+}  # fmt: skip
+"""What other programs call it: suggested, not accepted. Of several verbs the first that the noun has."""
+_VERBED_NOUNS = ("plan", "action", "actor", "project", "job", "daemon", "config")
 
 
 def explain(error: click.ClickException, session: Session, nouns: Iterable[str]) -> errors.UsageError:
@@ -33,9 +48,14 @@ def explain(error: click.ClickException, session: Session, nouns: Iterable[str])
 
 
 def _no_command(path: str, name: str, candidates: list[str]) -> errors.UsageError:
-    near = names.nearest(name, candidates)
+    meant = (
+        next((verb for verb in _VERBS.get(name, ()) if verb in candidates), None)
+        if path != "ca"
+        else _COMMANDS.get(name)
+    )
+    near = meant or names.nearest(name, candidates)
     guesses = [f"{path} {near}"] if near else []
-    if path == "ca":
+    if path == "ca" and not meant:
         guesses += [f"ca {noun} {name}" for noun in _VERBED_NOUNS if name in _verbs_of(noun)]
     hint = f"; did you mean `{guesses[0]}`?" if guesses else ""
     return errors.UsageError(

@@ -2,7 +2,7 @@
 
 import contextlib
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from functools import partial
 from typing import cast
 
@@ -143,22 +143,39 @@ def failure_lines(plan: views.PlanView, why: views.PlanErrorsView, look: Look) -
             yield f"    {wording.plain(line)}"
         files: list[object] = plan.error.detail.get("files") or []
         for file in files:
-            yield f"    {look.paint('✘', Tone.FAILED)} {wording.plain(_file_name(file))}"
+            yield f"    {look.paint('✘', Tone.FAILED)} {wording.plain(_file_name(file, several=len(plan.projects) > 1))}"
+        if not why.steps:  # a check, or the setup of a sandbox
+            yield from _tail(plan.error.detail.get("tail") or [], look)
     for step in why.steps:
         if plan.error is None or step.id != plan.error.step:
             yield f"  {look.dim(f'step {step.id}, attempt {step.attempt}')}"
-        yield from (f"    {wording.cut(wording.plain(line), look.width - 4)}" for line in step.tail)
+        yield from _tail(step.tail, look)
     yield from table(
         look, (Column(), Column(), Column(minimum=10, drop=1)), _ways_on(plan, why, look), heading=False, indent=2
     )
 
 
-def _file_name(file: object) -> str:
-    return str(cast("dict[str, object]", file).get("path", "")) if isinstance(file, dict) else str(file)
+def _tail(lines: Sequence[str], look: Look) -> Iterable[str]:
+    return (f"    {wording.cut(wording.plain(line), look.width - 4)}" for line in lines)
+
+
+def _file_name(file: object, *, several: bool) -> str:
+    """A file of an error's detail: its name, or a record with the name and, when there are several, the project."""
+    if not isinstance(file, dict):
+        return str(file)
+    record = cast("dict[str, object]", file)
+    project = f"{wording.short_name(str(record.get('project', '')))}:" if several else ""
+    return f"{project}{record.get('path', '')}"
 
 
 def _ways_on(plan: views.PlanView, why: views.PlanErrorsView, look: Look) -> list[list[str]]:
     rows = [["full log", f"ca plan logs {plan.name} --step {step.id}", ""] for step in why.steps if step.log]
+    detail = plan.error.detail if plan.error is not None else {}
+    if not why.steps and detail.get("log"):
+        rows.append(["full log", f"ca job logs {plan.job_id}", ""])
+    rows += [
+        ["first", hint, ""] for hint in detail.get("suggestions", []) if not hint.startswith(("ca plan ", "read "))
+    ]
     kept = wording.finished_steps(plan.steps)
     for command in why.next:
         verb = command.split(" ")[2] if command.startswith("ca plan ") else ""
@@ -173,6 +190,8 @@ def _ways_on(plan: views.PlanView, why: views.PlanErrorsView, look: Look) -> lis
 _WORDS = {
     "execute": ("go on", ""),
     "apply": ("try again", "(once the cause is gone)"),
+    "prompt": ("with a word of advice", ""),
+    "rollback": ("go back", "(keeps what was done since under a ref)"),
     "revert": ("start over", ""),
     "cancel": ("give up", ""),
 }

@@ -4,7 +4,8 @@ import hashlib
 
 from daemon import actions, lookup, protocol, show, views
 from daemon.calls import Call, Table
-from store import definitions, errors, plans
+from daemon.handlers.definitions import is_registered
+from store import definitions, plans
 from store.database import Transaction
 from store.records import Action
 
@@ -14,15 +15,10 @@ async def create(call: Call, request: protocol.ActionCreate) -> views.ActionView
 
     def store(tx: Transaction) -> Action:
         existing = definitions.action(tx, definition.name)
-        if existing is not None and existing.content.encode() == request.content and not existing.archived:
-            call.say(f"{definition.name} is registered already, with the same content")
-            return existing
-        if existing is not None and not request.update:
-            raise errors.AlreadyRunningError(
-                f"the action {definition.name} is registered already",
-                detail={"action": definition.name},
-                suggestions=[f"ca action create {request.source} --update", f"ca action show {definition.name}"],
-            )
+        if existing is not None:
+            content = None if existing.archived else existing.content
+            if is_registered(call, request, "action", definition.name, content):
+                return existing
         record = _record(tx, request.content, definition, existing)
         definitions.put_action(tx, record)
         return record

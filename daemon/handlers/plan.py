@@ -1,32 +1,38 @@
 """Plans: made, moved, waited for. What is only looked at is in `plan_views`."""
 
 import asyncio
+import shlex
 from collections.abc import Callable
+from pathlib import Path
 
 import msgspec
 
 from daemon import cleanup, environments, lookup, planning, protocol, show, undo, views
 from daemon.calls import Call, Table
+from daemon.handlers import project as project_handlers
 from daemon.lifecycle import ACTIVE, Outcome
-from store import errors, names, plans
+from store import definitions, errors, names, plans
 from store.config import Config
 from store.database import Transaction
-from store.records import Plan
+from store.records import Plan, Project
 from store.states import State
 
 
 async def use(call: Call, request: protocol.PlanUse) -> views.PlanView:
+    return await _made(call, request, _draft(call, request), priority=request.priority)
+
+
+async def _made(
+    call: Call, request: protocol.PlanUse | protocol.PlanRun, draft: planning.Draft, *, priority: int = 0
+) -> views.PlanView:
     services = call.services
-    draft = _draft(call, request)
     plan_id = names.new_ulid(services.db.clock.now())
     await asyncio.to_thread(
         environments.save, services.paths.environments, plan_id, environments.decoded(request.environment)
     )
 
     def store(tx: Transaction) -> Plan:
-        plan, projects = planning.store(
-            tx, draft, plan_id, name=request.name, priority=request.priority, umask=request.umask
-        )
+        plan, projects = planning.store(tx, draft, plan_id, name=request.name, priority=priority, umask=request.umask)
         return services.lifecycle.use(tx, plan, projects)
 
     try:
@@ -49,6 +55,47 @@ def _draft(call: Call, request: protocol.PlanUse | protocol.PlanDryRun) -> plann
     )
 
 
+async def run(call: Call, request: protocol.PlanRun) -> views.PlanView:
+    """One command, as a plan that nobody has to write an action for."""
+    directory = await asyncio.to_thread(Path(request.directory).resolve)
+    project = await _project_of_run(call, request.project, directory)
+    draft = planning.draft_run(
+        call.services.paths,
+        project,
+        command=request.command,
+        directory=directory,
+        profile=request.profile,
+        environment=environments.decoded(request.environment),
+    )
+    return await _made(call, request, draft)
+
+
+async def _project_of_run(call: Call, name: str | None, directory: Path) -> Project:
+    """The project that was named, or the one around `directory`; a git repository is registered when it is none yet."""
+    db = call.services.db.read
+    if name is not None:
+        return lookup.project(db, name)
+    found = planning.project_around(definitions.projects(db), directory)
+    if found is not None:
+        return found
+    if directory.is_relative_to(call.services.paths.sandboxes.resolve()):
+        raise errors.InvalidArgumentError(
+            f"{directory} lies in the sandbox of a plan, and a sandbox is no project",
+            detail={"directory": str(directory)},
+            suggestions=["ca run --project PROJECT -- COMMAND"],
+        )
+    root = await asyncio.to_thread(planning.repository_around, directory)
+    if root is None:
+        raise errors.NotFoundError(
+            f"{directory} lies in no registered project and in no git repository",
+            detail={"directory": str(directory)},
+            suggestions=[f"ca project add {shlex.quote(str(directory))}", "ca run --project PROJECT -- COMMAND"],
+        )
+    added = await project_handlers.add(call, protocol.ProjectAdd(path=str(root)))
+    call.say(f"registered {root} as the project {added.name}")
+    return lookup.project(db, added.name)
+
+
 async def execute(call: Call, request: protocol.PlanExecute) -> views.PlanView:
     return await _move(call, request.plan, lambda tx, plan: call.services.lifecycle.execute(tx, plan.plan_id))
 
@@ -64,10 +111,23 @@ async def apply(call: Call, request: protocol.PlanApply) -> views.PlanView:
 
 
 def _mode(call: Call, request: protocol.PlanApply, plan: Plan) -> str:
-    """The apply mode: flag, then environment, project and configuration."""
+    """The apply mode: flag, then environment, project and configuration; the projects of a plan are applied alike.
+
+    Raises:
+        InvalidArgumentError: they have different modes.
+    """
     config = Config(call.services.paths.config_file, environments.decoded(request.environment))
-    project = plans.projects(call.services.db.read, plan.plan_id)[0].project
-    return str(config.get("apply.mode", project=project, flag=request.mode).value)
+    projects = plans.projects(call.services.db.read, plan.plan_id)
+    modes = {p.project: str(config.get("apply.mode", project=p.project, flag=request.mode).value) for p in projects}
+    mode, *others = dict.fromkeys(modes.values())
+    if others:
+        said = ", ".join(f"{chosen} for {project}" for project, chosen in modes.items())
+        raise errors.InvalidArgumentError(
+            f"the projects of {plan.name} are applied in one mode, and apply.mode is {said}; say which",
+            detail={"modes": modes},
+            suggestions=[f"ca plan apply {plan.name} --mode {mode}"],
+        )
+    return mode
 
 
 async def cancel(call: Call, request: protocol.PlanCancel) -> views.PlanView:
@@ -148,6 +208,7 @@ async def dry_run(call: Call, request: protocol.PlanDryRun) -> views.DryRunView:
 TABLE: Table = {
     protocol.PlanUse: use,
     protocol.PlanDryRun: dry_run,
+    protocol.PlanRun: run,
     protocol.PlanExecute: execute,
     protocol.PlanApply: apply,
     protocol.PlanCancel: cancel,

@@ -78,8 +78,8 @@ async def diff(call: Call, request: protocol.PlanDiff) -> views.PlanDiffView:
     files: list[views.FileView] = []
     patch = b""
     for project in projects:
-        prefix = f"{project.project}:" if len(projects) > 1 else ""
-        found, text = await asyncio.to_thread(_changes, call, project)
+        prefix, within = (f"{project.project}:", f"{project.project}/") if len(projects) > 1 else ("", "")
+        found, text = await asyncio.to_thread(_changes, call, project, within)
         files += [show.file(change, prefix) for change in found.files]
         patch += text
     base = {project.project: project.base for project in projects}
@@ -87,10 +87,10 @@ async def diff(call: Call, request: protocol.PlanDiff) -> views.PlanDiffView:
     return views.PlanDiffView(plan.plan_id, _digest(plan, projects), base, files, shown, encoded)
 
 
-def _changes(call: Call, project: PlanProject) -> tuple[changes.Changes, bytes]:
+def _changes(call: Call, project: PlanProject, within: str) -> tuple[changes.Changes, bytes]:
     repository = project_of(call.services.paths, project)
     base, tip = project.base or "", project.tip or ""
-    return changes.diff(repository, base, tip), changes.patch(repository, base, tip)
+    return changes.diff(repository, base, tip), changes.patch(repository, base, tip, within=within)
 
 
 def _digest(plan: Plan, projects: list[PlanProject]) -> str:

@@ -12,6 +12,7 @@ from store.records import Project
 
 async def add(call: Call, request: protocol.ProjectAdd) -> views.ProjectView:
     found = await asyncio.to_thread(snapshots.inspect, Path(request.path))
+    _refuse_our_own(found.path, call.services.paths.data)
     name = names.parse_name(request.name or _name_of(found.path), what="project name")
 
     def store(tx: Transaction) -> Project:
@@ -56,6 +57,17 @@ def _name_of(path: Path) -> str:
     """A legal name made of a directory's own: lower case, other characters as `-`."""
     kept = "".join(char if char.isascii() and (char.isalnum() or char in "-_") else "-" for char in path.name.lower())
     return kept.strip("-_")[:64] or "project"
+
+
+def _refuse_our_own(path: Path, data: Path) -> None:
+    """The sandboxes and the private repositories are no part of a project, and no project is part of them."""
+    data = data.resolve()
+    if path.is_relative_to(data) or data.is_relative_to(path):
+        raise errors.InvalidArgumentError(
+            f"{path} and the data of CleverAgents at {data} lie inside one another, so it cannot be a project",
+            detail={"path": str(path), "data": str(data)},
+            suggestions=["ca project list"],
+        )
 
 
 def _refuse_overlap(known: list[Project], name: str, path: Path) -> None:

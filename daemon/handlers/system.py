@@ -36,8 +36,11 @@ def _daemon(daemon: Daemon) -> views.DaemonView:
 
 async def daemon_stop(call: Call, request: protocol.DaemonStop) -> views.StoppingView:
     """Answered before the end; the process is gone when its socket no longer answers."""
+    running = len(call.daemon.workers.running)
     call.daemon.stop(request.grace, request.kill)
-    return views.StoppingView(os.getpid(), len(call.daemon.workers.running))
+    if request.kill and running:
+        call.say(f"what ran of {running} jobs was ended; the next daemon starts it again")
+    return views.StoppingView(os.getpid(), 0 if request.kill else running)
 
 
 async def status(call: Call, request: protocol.Status) -> views.StatusView:
@@ -46,13 +49,18 @@ async def status(call: Call, request: protocol.Status) -> views.StatusView:
         needs_you=[show.plan(db, plan) for plan in plans.waiting_for_user(db, request.limit)],
         running=[show.plan(db, plan) for plan in plans.in_state(db, State.PROCESSING, request.limit)],
         queued=[show.plan(db, plan) for plan in plans.in_state(db, State.QUEUED, request.limit)],
-        done=plans.find(db, state=State.APPLIED, limit=0)[1] + plans.find(db, state=State.CANCELLED, limit=0)[1],
+        totals=views.StatusTotalsView(
+            needs_you=plans.waiting_for_user_count(db),
+            running=plans.in_state_count(db, State.PROCESSING),
+            queued=plans.in_state_count(db, State.QUEUED),
+        ),
+        done=plans.over_count(db),
         daemon=_daemon(call.daemon),
     )
 
 
-async def diagnose(call: Call, _request: protocol.Diagnostics) -> views.DiagnosticsView:
-    return await diagnostics.run(call.daemon)
+async def diagnose(call: Call, request: protocol.Diagnostics) -> views.DiagnosticsView:
+    return await diagnostics.run(call.daemon, repair=request.repair)
 
 
 async def event_list(call: Call, request: protocol.EventList) -> views.EventsView:

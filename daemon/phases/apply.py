@@ -76,7 +76,7 @@ async def _prepare_and_check(context: Context, request: Request) -> list[applyin
     """The merged results, checked as they will be written."""
     checked: list[str] | None = None
     for _ in range(TRIES):
-        prepared = [await _prepare(context, project, request) for project in context.projects]
+        prepared = await _prepare_all(context, request)
         trees = [one.tree for one in prepared]
         if trees == checked or not context.action.checks:
             return prepared
@@ -89,29 +89,44 @@ async def _prepare_and_check(context: Context, request: Request) -> list[applyin
     )
 
 
+async def _prepare_all(context: Context, request: Request) -> list[applying.Prepared]:
+    """Every project's part; the conflicts of all of them are one error."""
+    prepared: list[applying.Prepared] = []
+    conflicts: list[errors.MergeConflictError] = []
+    for project in context.projects:
+        try:
+            prepared.append(await _prepare(context, project, request))
+        except errors.MergeConflictError as error:
+            conflicts.append(error)
+    if conflicts:
+        first = conflicts[0]
+        for other in conflicts[1:]:
+            first.message = f"{first.message}; {other.message}"
+            first.detail["files"] += other.detail["files"]
+        first.suggestions = first.suggestions or [
+            f"ca plan revert {context.plan.name}",
+            f"ca plan cancel {context.plan.name}",
+        ]
+        raise ConstrainedError(first) from first
+    return prepared
+
+
 async def _prepare(context: Context, project: PlanProject, request: Request) -> applying.Prepared:
     assert project.base is not None and project.tip is not None, "Strategize stored them"  # noqa: PT018  one fact
     message = (
         f"{context.action.description or context.action.name}\n\nPlan: {context.plan.plan_id} ({context.plan.name})\n"
     )
-    try:
-        return await context.blocking(
-            applying.prepare,
-            context.repository_of(project),
-            project.plan_id,
-            project.base,
-            project.tip,
-            request.mode,
-            message=message,
-            branch=f"ca/{context.plan.name}" if request.mode == "branch" else None,
-            umask=context.plan.umask,
-        )
-    except errors.MergeConflictError as error:
-        error.suggestions = error.suggestions or [
-            f"ca plan revert {context.plan.name}",
-            f"ca plan cancel {context.plan.name}",
-        ]
-        raise ConstrainedError(error) from error
+    return await context.blocking(
+        applying.prepare,
+        context.repository_of(project),
+        project.plan_id,
+        project.base,
+        project.tip,
+        request.mode,
+        message=message,
+        branch=f"ca/{context.plan.name}" if request.mode == "branch" else None,
+        umask=context.plan.umask,
+    )
 
 
 async def _check(context: Context, prepared: Sequence[applying.Prepared]) -> None:

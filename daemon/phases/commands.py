@@ -85,8 +85,8 @@ async def run(
 
 async def run_anew(context: Context, command: processes.Command, *, seconds: float | None) -> Result:
     """Run a command that is no step: after a crash it runs again, and what the earlier daemon left of it is ended."""
-    record = command.log.parent / f"{command.environment['CA_STEP_ID']}.process"
-    await _end_earlier(context, command, record)
+    await end_earlier(context, command.log.parent, command.environment["CA_STEP_ID"])
+    record = _record(command.log.parent, command.environment["CA_STEP_ID"])
 
     async def started(identity: processes.ProcessIdentity) -> None:
         record.write_bytes(msgspec.json.encode(identity))
@@ -96,14 +96,21 @@ async def run_anew(context: Context, command: processes.Command, *, seconds: flo
     return result
 
 
-async def _end_earlier(context: Context, command: processes.Command, record: Path) -> None:
+async def end_earlier(context: Context, directory: Path, step_id: str) -> None:
+    """End what an earlier daemon left of such a command; before the place where it works is made anew."""
+    record = _record(directory, step_id)
     identity = _recorded(record)
     if identity is None:
         return
-    cookie = {name: command.environment[name] for name in processes.COOKIE_NAMES}
-    found = await processes.adopt(identity, command.exit_file, cookie)
+    cookie = {"CA_JOB_ID": context.claim.job.job_id, "CA_STEP_ID": step_id}
+    found = await processes.adopt(identity, record.with_suffix(".none"), cookie)
     if isinstance(found, processes.Process):
         await end(found, float(context.services.config.value("async.cancel-grace")))
+    record.unlink()
+
+
+def _record(directory: Path, step_id: str) -> Path:
+    return directory / f"{step_id}.process"
 
 
 def _recorded(record: Path) -> processes.ProcessIdentity | None:
@@ -111,6 +118,21 @@ def _recorded(record: Path) -> processes.ProcessIdentity | None:
         return msgspec.json.decode(record.read_bytes(), type=processes.ProcessIdentity)
     except (FileNotFoundError, msgspec.DecodeError):
         return None
+
+
+def keep_text(path: Path, text: str) -> None:
+    """Write the text that a program is given, readable for this user only.
+
+    Raises:
+        CleverAgentsError: it cannot be written (`disk_full`, `permission_denied`).
+    """
+    try:
+        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+        with os.fdopen(descriptor, "wb") as file:
+            file.write(text.encode("utf-8", "surrogateescape"))
+    except OSError as error:
+        raise errors.from_os_error(error, f"cannot write {path}") from error
 
 
 def tail(log: str | Path | None, lines: int = TAIL_LINES) -> list[str]:

@@ -9,15 +9,18 @@ import msgspec
 
 from daemon import actions, environments, snapshots
 from daemon.feed import Feed
-from daemon.lifecycle import Claim, Lifecycle
+from daemon.lifecycle import GUIDANCE, NO_REASON, Claim, Lifecycle
 from daemon.settings import Settings
 from daemon.tokens import Token
 from store import plans
 from store.database import Database, Transaction
 from store.paths import Paths
-from store.records import Plan, PlanProject, Step
+from store.records import Decision, Plan, PlanProject, Step
 
 T = TypeVar("T")
+
+GUIDANCE_BYTES = 64 * 1024
+"""All guidance of a plan together; it has to fit into one variable of the environment."""
 
 
 class Services(msgspec.Struct, frozen=True):
@@ -55,6 +58,20 @@ class Context:
     def steps(self) -> list[Step]:
         """The plan's steps as they now stand in the store."""
         return plans.steps(self.db.read, self.plan.plan_id)
+
+    @property
+    def guidance(self) -> list[str]:
+        """What people said about this plan for its next attempt, oldest first; the oldest are left out beyond a limit."""
+        texts = [text for decision in plans.decisions(self.db.read, self.plan.plan_id) if (text := _guidance(decision))]
+        kept: list[str] = []
+        left = GUIDANCE_BYTES
+        for text in reversed(texts):
+            content = text.encode("utf-8", "surrogateescape")[:left]
+            left -= len(content) + 1
+            kept.insert(0, content.decode("utf-8", "ignore"))
+            if left <= 0:
+                break
+        return kept
 
     async def write(self, work: Callable[[Transaction], T]) -> T:
         """A write of this phase: refused when its job no longer holds the plan.
@@ -94,10 +111,17 @@ class Context:
             "CA_PROJECT": project.project,
             "CA_SANDBOX": str(sandbox),
             "CA_ITEM": "",
+            "CA_GUIDANCE": "\n".join(self.guidance),
         }
         for layer in (self.action.env, *layers):
             environment |= layer
         return environment
+
+
+def _guidance(decision: Decision) -> str:
+    if decision.kind == "user_intervention" and decision.question == GUIDANCE:
+        return decision.choice
+    return decision.reason if decision.kind == "reversion" and decision.reason != NO_REASON else ""
 
 
 def project_of(paths: Paths, project: PlanProject) -> snapshots.Project:

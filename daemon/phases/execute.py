@@ -7,8 +7,9 @@ from typing import Any
 import msgspec
 
 from daemon import actions, changes, processes, sandboxes, snapshots, views
-from daemon.phases import commands
-from daemon.phases.context import Context, first, sandbox_path, shown
+from daemon.lifecycle import note_failure
+from daemon.phases import attempts, commands
+from daemon.phases.context import Context, sandbox_path, shown
 from store import errors, plans
 from store.clock import SECOND
 from store.database import Transaction
@@ -17,6 +18,8 @@ from store.states import StepState
 
 UNFINISHED = frozenset({StepState.FAILED, StepState.TIMED_OUT, StepState.LOST, StepState.CANCELLED})
 """What a step that ended in one of these left behind is not part of its plan."""
+SHORT = 0.1
+"""Seconds; how long a step took that failed sooner is not worth telling."""
 LONGEST_PAUSE = 60.0
 """Seconds between two attempts of a step at most; it begins with one and doubles."""
 
@@ -35,14 +38,10 @@ def _next_batch(steps: list[Step]) -> list[Step]:
     """The step that is next, with the isolated ones that may run beside it."""
     done = {step.step_id for step in steps if step.state is StepState.SUCCEEDED}
     waiting = [step for step in steps if step.step_id not in done]
-    ready = [step for step in waiting if done.issuperset(_spec(step).needs)]
-    if not ready or not _spec(ready[0]).isolated:
+    ready = [step for step in waiting if done.issuperset(attempts.spec(step).needs)]
+    if not ready or not attempts.spec(ready[0]).isolated:
         return ready[:1]
-    return [step for step in ready if _spec(step).isolated]
-
-
-def _spec(step: Step) -> actions.StepSpec:
-    return msgspec.json.decode(step.spec_json, type=actions.StepSpec)
+    return [step for step in ready if attempts.spec(step).isolated]
 
 
 async def _ready(context: Context, project: PlanProject) -> None:
@@ -56,6 +55,7 @@ async def _ready(context: Context, project: PlanProject) -> None:
         if any(step.state in UNFINISHED for step in context.steps):
             await context.blocking(sandboxes.restore, repository, project.plan_id, path, project.tip)
         return
+    await commands.end_earlier(context, _setup_log(context, project).parent, "setup")
     await context.blocking(sandboxes.remove, repository, project.plan_id, path)  # a setup that was cut short
     include = context.action.sandbox.include
     missing = await context.blocking(sandboxes.create, repository, project.plan_id, path, project.tip, include=include)
@@ -73,7 +73,7 @@ async def _set_up(context: Context, project: PlanProject, path: Path) -> None:
     setup = context.action.sandbox.setup
     if setup is None:
         return
-    log = context.services.paths.jobs / context.claim.job.job_id / f"setup.{project.position}.log"
+    log = _setup_log(context, project)
     command = processes.Command(
         argv=actions.shell_argv(actions.render(setup, context.arguments), context.action.shell),
         cwd=path,
@@ -89,6 +89,12 @@ async def _set_up(context: Context, project: PlanProject, path: Path) -> None:
             detail={"exit_code": result.code, "log": str(log), "tail": commands.tail(log)},
             suggestions=[f"read {log}"],
         )
+
+
+def _setup_log(context: Context, project: PlanProject) -> Path:
+    return (
+        context.services.paths.jobs / context.claim.job.job_id / f"setup@{project.position}.log"
+    )  # no step has such an id
 
 
 async def _adopt(context: Context) -> None:
@@ -133,43 +139,30 @@ def _seconds_left(context: Context, step: Step) -> float | None:
 
 
 async def _run_batch(context: Context, batch: list[Step]) -> None:
-    results = await asyncio.gather(*(_run_step(context, step) for step in batch), return_exceptions=True)
+    # Whatever cannot be run is known before anything of the batch runs.
+    prepared = [attempts.prepare(context, step) for step in batch]
+    results = await asyncio.gather(*(_carry_out(context, attempt) for attempt in prepared), return_exceptions=True)
     for result in results:
         if isinstance(result, BaseException):
             raise result
     await _settle(context, [(step, result) for step, result in zip(batch, results, strict=True)])  # type: ignore[misc]
 
 
-async def _run_step(context: Context, step: Step) -> commands.Result:
-    """One attempt of a step: its process is durable before it runs, its log and exit code are files."""
-    spec = _spec(step)
-    assert spec.run is not None, "Strategize refused the others"
-    project = first(context.projects, spec.project)
-    path = sandbox_path(context.services.paths, project)
-    attempt = step.attempt + 1
-    log = context.services.paths.jobs / context.claim.job.job_id / f"{step.step_id}.{attempt}.log"
-    command = processes.Command(
-        argv=actions.shell_argv(actions.render(spec.run, context.arguments), spec.shell or context.action.shell),
-        cwd=path,
-        environment={**context.variables(project, path, spec.env), "CA_STEP_ID": step.step_id},
-        umask=context.plan.umask,
-        log=log,
-        exit_file=log.with_suffix(".exit"),
-    )
+async def _carry_out(context: Context, attempt: attempts.Attempt) -> commands.Result:
+    """The process is durable before it runs, its log and exit code are files."""
 
     async def started(identity: processes.ProcessIdentity) -> None:
-        await context.write(lambda tx: _note_start(tx, step, spec, command, identity))
+        await context.write(lambda tx: _note_start(tx, attempt, identity))
 
-    return await commands.run(context, command, seconds=spec.timeout, started=started)
+    return await commands.run(context, attempt.command, seconds=attempt.seconds, started=started)
 
 
-def _note_start(
-    tx: Transaction, step: Step, spec: actions.StepSpec, command: processes.Command, identity: processes.ProcessIdentity
-) -> None:
+def _note_start(tx: Transaction, attempt: attempts.Attempt, identity: processes.ProcessIdentity) -> None:
+    step, command = attempt.step, attempt.command
     plans.update_step(
         tx, step.plan_id, step.step_id,
         state=StepState.RUNNING, attempt=step.attempt + 1, exit_code=None, started_at=tx.now, finished_at=None,
-        deadline_at=None if spec.timeout is None else tx.now + int(spec.timeout * SECOND),
+        deadline_at=None if attempt.seconds is None else tx.now + int(attempt.seconds * SECOND),
         log=str(command.log), exit_file=str(command.exit_file),
         pid=identity.pid, process_start=identity.start_time, boot_id=identity.boot_id,
     )  # fmt: skip
@@ -182,12 +175,22 @@ async def _settle(context: Context, results: list[tuple[Step, commands.Result]])
     if not failed:
         await _checkpoint(context, results)
         return
-    await _keep_partial(context, failed[0][0])
     fresh = {step.step_id: step for step in context.steps}
+    await _keep_partial(context, fresh[failed[0][0].step_id])
     retry = all(
-        fresh[step.step_id].attempt <= _spec(step).retries and result.code is not None for step, result in failed
+        fresh[step.step_id].attempt <= attempts.spec(step).retries and result.code is not None
+        for step, result in failed
     )
-    await context.write(lambda tx: _note_failures(tx, results, failed))
+    told = [_failure(context, fresh[step.step_id], result) for step, result in (failed if retry else failed[1:])]
+
+    def note(tx: Transaction) -> None:
+        _note_ends(tx, results, failed)
+        for error in told:  # the phase's own error is kept when it ends
+            note_failure(
+                tx, context.plan, views.ErrorView(error.code, error.message, error.detail["step"], error.detail)
+            )
+
+    await context.write(note)
     if not retry:  # the sandbox stays as the step left it, for people to look at; the next attempt restores it
         step, result = failed[0]
         raise _failure(context, fresh[step.step_id], result)
@@ -235,13 +238,13 @@ async def _keep_partial(context: Context, step: Step) -> None:
     for project in context.projects:
         if project.strategy == "clone" and project.tip is not None:
             path = sandbox_path(context.services.paths, project)
-            name = context.name_of(f"partial/{step.step_id}-{step.attempt + 1}")
+            name = context.name_of(f"partial/{step.step_id}-{step.attempt}")
             repository = context.repository_of(project)
             if path.exists():
                 await asyncio.to_thread(sandboxes.checkpoint, repository, project.plan_id, path, name, project.tip)
 
 
-def _note_failures(
+def _note_ends(
     tx: Transaction, results: list[tuple[Step, commands.Result]], failed: list[tuple[Step, commands.Result]]
 ) -> None:
     """Steps that succeeded beside a failed one run again with it: their edits cannot be told apart."""
@@ -268,14 +271,15 @@ def _failure(context: Context, step: Step, result: commands.Result) -> errors.Cl
     }  # fmt: skip
     suggestions = [f"ca plan logs {context.plan.name} --step {step.step_id}", f"ca plan execute {context.plan.name}"]
     if result.timed_out:
-        limit = _spec(step).timeout
+        limit = ((step.deadline_at or 0) - (step.started_at or 0)) / SECOND
         return errors.TimedOutError(
             f"step {step.step_id} did not end within {limit:g} s", detail=detail, suggestions=suggestions
         )
     if result.code is None:
         text = f"step {step.step_id} is lost: its process ended and left no exit code"
         return errors.LostError(text, detail=detail, suggestions=suggestions)
-    text = f"step {step.step_id} failed: exit {result.code} after {seconds:.1f} s"
+    took = f" after {seconds:.1f} s" if seconds >= SHORT else ""
+    text = f"step {step.step_id} failed: exit {result.code}{took}"
     return errors.StepFailedError(text, detail=detail, suggestions=suggestions)
 
 

@@ -1,12 +1,16 @@
 """Strategize: read-only. Everything is checked and decided before anything runs; the base is taken here."""
 
+import os
 import shutil
+from collections.abc import Sequence
 
 import msgspec
 
-from daemon import actions, sandboxes, snapshots
+from daemon import actions, actors, lookup, sandboxes, snapshots
 from daemon.lifecycle import decide
+from daemon.phases import planner
 from daemon.phases.context import Context, sandbox_path, shown
+from daemon.strategy_reader import Strategy
 from store import errors, plans
 from store.database import Transaction
 from store.records import PlanProject, Step
@@ -15,17 +19,25 @@ from store.states import StepState
 
 async def run(context: Context) -> None:
     """Check, take the base of every project, and store the steps and the decisions with the phase's completion."""
-    _check_steps(context)
-    _check_programs(context)
-    snaps: list[tuple[PlanProject, snapshots.Snapshot, list[snapshots.Uncarried]]] = []
-    for project in context.projects:
-        repository = context.repository_of(project)
-        await _put_away(context, project)
-        uncarried = await context.blocking(snapshots.preflight, repository)
-        await context.blocking(snapshots.prepare, repository)
-        ref = f"{snapshots.PLAN_REFS}/{project.plan_id}/{context.name_of('base')}"
-        snaps.append((project, await context.blocking(snapshots.take, repository, ref), uncarried))
-    await context.write(lambda tx: _store(tx, context, snaps))
+    await planner.end_earlier(context)
+    actor = _check_actors(context)
+    _check_steps(context, context.action.steps)
+    bases = [await _take_base(context, project) for project in context.projects]
+    if actor is None:
+        strategy = Strategy(steps=context.action.steps)
+    else:
+        strategy = await planner.ask(context, actor, bases)
+        _check_steps(context, strategy.steps)
+    await context.write(lambda tx: _store(tx, context, bases, strategy))
+
+
+async def _take_base(context: Context, project: PlanProject) -> planner.Base:
+    repository = context.repository_of(project)
+    await _put_away(context, project)
+    uncarried = await context.blocking(snapshots.preflight, repository)
+    await context.blocking(snapshots.prepare, repository)
+    ref = f"{snapshots.PLAN_REFS}/{project.plan_id}/{context.name_of('base')}"
+    return planner.Base(project, await context.blocking(snapshots.take, repository, ref), uncarried)
 
 
 async def _put_away(context: Context, project: PlanProject) -> None:
@@ -37,26 +49,55 @@ async def _put_away(context: Context, project: PlanProject) -> None:
     await context.write(lambda tx: plans.update_project(tx, project, sandbox_status="removed", sandbox_path=None))
 
 
-def _check_steps(context: Context) -> None:
-    """What this version cannot carry out is refused before anything is done."""
-    for step in context.action.steps:
-        if step.kind != "run":
-            what = "a prompt for an actor" if step.kind == "prompt" else "a set of subplans"
+def _check_actors(context: Context) -> actors.Actor | None:
+    """That the actors are registered and their programs are there; returns the strategy actor, unless it is our own."""
+    decider, worker = context.action.strategy_actor, context.action.execution_actor
+    _refuse_as(context, "strategy_actor", decider, actors.SHELL, actors.STEPS)
+    _refuse_as(context, "execution_actor", worker, actors.STEPS, actors.SHELL)
+    if worker != actors.SHELL:
+        _check_actor(context, worker)
+    return None if decider == actors.STEPS else _check_actor(context, decider)
+
+
+def _refuse_as(context: Context, key: str, actor: str, wrong: str, right: str) -> None:
+    if actor == wrong:
+        raise errors.InvalidActionError(
+            f"{context.action.name} names {wrong} as {key}, which it cannot be; leave the key out for {right}",
+            detail={"key": key, "actor": actor},
+            suggestions=[f"{key}: {right}", "ca actor list"],
+        )
+
+
+def _check_actor(context: Context, name: str) -> actors.Actor:
+    actor = actors.parsed(lookup.actor(context.db.read, name))
+    actors.check_program(actor, {**context.environment, **context.action.env, **actor.env})
+    return actor
+
+
+def _check_steps(context: Context, steps: Sequence[actions.StepSpec]) -> None:
+    """What cannot be carried out is refused before anything is done."""
+    for step in steps:
+        if step.kind == "subplans":
             raise errors.InvalidActionError(
-                f"step {step.id} of {context.action.name} is {what}; this version carries out `run` steps only",
+                f"step {step.id} of {context.action.name} is a set of subplans; this version carries out "
+                "`run` and `prompt` steps only",
                 detail={"step": step.id, "kind": step.kind},
                 suggestions=["describe the step as a command: run: …"],
             )
-    for field, builtin in (("strategy_actor", "builtin/steps"), ("execution_actor", "builtin/shell")):
-        actor = getattr(context.action, field)
-        if actor != builtin:
-            raise errors.NotFoundError(
-                f"{context.action.name} names the {field} {actor}, which is not registered; this version has {builtin}",
-                detail={"actor": actor},
-                suggestions=[f"{field}: {builtin}"],
+        if step.kind == "prompt" and context.action.execution_actor == actors.SHELL:
+            raise errors.InvalidActionError(
+                f"step {step.id} of {context.action.name} is a prompt, and {actors.SHELL} cannot carry one out; "
+                "name an actor in the action (execution_actor: NAME), or describe the step as a command (run: …)",
+                detail={"step": step.id, "kind": step.kind},
+                suggestions=["ca actor list", "ca actor create FILE"],
             )
+    _check_projects(context, steps)
+    _check_shells(context, steps)
+
+
+def _check_projects(context: Context, steps: Sequence[actions.StepSpec]) -> None:
     known = {project.project for project in context.projects}
-    for step in context.action.steps:
+    for step in steps:
         if step.project is not None and step.project not in known:
             raise errors.InvalidActionError(
                 f"step {step.id} runs in {step.project}, which is not a project of this plan ({', '.join(sorted(known))})",
@@ -64,9 +105,9 @@ def _check_steps(context: Context) -> None:
             )
 
 
-def _check_programs(context: Context) -> None:
-    path = context.environment.get("PATH")
-    for shell in {step.shell or context.action.shell for step in context.action.steps}:
+def _check_shells(context: Context, steps: Sequence[actions.StepSpec]) -> None:
+    path = {**context.environment, **context.action.env}.get("PATH", os.defpath)
+    for shell in {step.shell or context.action.shell for step in steps if step.kind == "run"}:
         if shutil.which(shell or "/bin/sh", path=path) is None:
             raise errors.NotFoundError(
                 f"the shell {shell!r} of {context.action.name} is not on PATH",
@@ -75,11 +116,10 @@ def _check_programs(context: Context) -> None:
             )
 
 
-def _store(
-    tx: Transaction, context: Context, snaps: list[tuple[PlanProject, snapshots.Snapshot, list[snapshots.Uncarried]]]
-) -> None:
-    for project, snapshot, uncarried in snaps:
-        left_out = [f"{shown(entry.path)}: {entry.reason}" for entry in uncarried]
+def _store(tx: Transaction, context: Context, bases: Sequence[planner.Base], strategy: Strategy) -> None:
+    for base in bases:
+        project, snapshot = base.project, base.snapshot
+        left_out = [f"{shown(entry.path)}: {entry.reason}" for entry in base.uncarried]
         plans.update_project(
             tx, project,
             head=snapshot.head, branch=snapshot.branch, modified=snapshot.modified,
@@ -88,13 +128,12 @@ def _store(
         )  # fmt: skip
         if left_out:
             tx.event("project.uncarried", plan_id=project.plan_id, project=project.project, entries=left_out)
-    plans.replace_steps(tx, context.plan.plan_id, _steps(context))
-    _decide(tx, context)
+    plans.replace_steps(tx, context.plan.plan_id, _steps(context, strategy.steps))
+    _decide(tx, context, strategy)
     context.services.lifecycle.complete(tx, context.claim)
 
 
-def _steps(context: Context) -> list[Step]:
-    specs = actions.order(context.action.steps)
+def _steps(context: Context, steps: Sequence[actions.StepSpec]) -> list[Step]:
     return [
         Step(
             plan_id=context.plan.plan_id, step_id=spec.id, position=position, title=spec.title, kind=spec.kind,
@@ -102,11 +141,11 @@ def _steps(context: Context) -> list[Step]:
             started_at=None, finished_at=None, deadline_at=None, log=None, exit_file=None, pid=None,
             process_start=None, boot_id=None,
         )
-        for position, spec in enumerate(specs)
+        for position, spec in enumerate(actions.order(steps))
     ]  # fmt: skip
 
 
-def _decide(tx: Transaction, context: Context) -> None:
+def _decide(tx: Transaction, context: Context, strategy: Strategy) -> None:
     action, plan_id = context.action, context.plan.plan_id
     goal = action.description or action.name
     root = decide(
@@ -118,7 +157,9 @@ def _decide(tx: Transaction, context: Context) -> None:
             tx, plan_id, root, "invariant_enforced",
             question="What must stay true?", choice=invariant, reason=f"declared by {action.name}",
         )  # fmt: skip
-    chosen = ", ".join(step.id for step in action.steps) or "no steps"
+    for own in strategy.decisions:
+        decide(tx, plan_id, root, own.kind, question=own.question, choice=own.choice, reason=own.reason)
+    chosen = ", ".join(step.id for step in strategy.steps) or "no steps"
     decide(
         tx, plan_id, root, "strategy_choice",
         question="Which steps, in which order?", choice=chosen, reason=f"by {action.strategy_actor}",

@@ -32,6 +32,17 @@ CREATE TABLE actions (
     updated_at INTEGER NOT NULL
 ) STRICT, WITHOUT ROWID;
 
+CREATE TABLE actors (
+    name TEXT PRIMARY KEY,
+    content TEXT NOT NULL,
+    digest TEXT NOT NULL,
+    description TEXT NOT NULL DEFAULT '',
+    source TEXT NOT NULL DEFAULT 'local' CHECK (source IN ('local', 'synced')),
+    revision INTEGER NOT NULL,
+    created_at INTEGER NOT NULL,
+    updated_at INTEGER NOT NULL
+) STRICT, WITHOUT ROWID;
+
 CREATE TABLE plans (
     plan_id TEXT PRIMARY KEY,
     name TEXT NOT NULL UNIQUE,
@@ -130,6 +141,19 @@ CREATE TABLE decisions (
 ) STRICT;
 
 CREATE INDEX decisions_by_plan ON decisions (plan_id, decision_id);
+
+-- Every error in which a phase ended; the next attempt is told of them.
+CREATE TABLE failures (
+    failure_id TEXT PRIMARY KEY,
+    plan_id TEXT NOT NULL REFERENCES plans (plan_id) ON DELETE CASCADE,
+    phase TEXT NOT NULL,
+    step_id TEXT,
+    attempt INTEGER,
+    error_json TEXT NOT NULL,
+    created_at INTEGER NOT NULL
+) STRICT;
+
+CREATE INDEX failures_by_plan ON failures (plan_id, failure_id);
 
 CREATE TABLE async_jobs (
     job_id TEXT PRIMARY KEY,

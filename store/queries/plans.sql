@@ -25,6 +25,12 @@ WHERE (:phase IS NULL OR phase = :phase)
     AND (:children OR parent_plan_id IS NULL)
     AND (:project IS NULL OR plan_id IN (SELECT plan_id FROM plan_projects WHERE project = :project))
 
+-- count_roots: How many root plans there are; the index alone answers
+SELECT count(*) FROM plans WHERE parent_plan_id IS NULL
+
+-- count_over: How many root plans are over
+SELECT count(*) FROM plans WHERE parent_plan_id IS NULL AND state IN ('applied', 'cancelled')
+
 -- waiting_for_user: Root plans that go on only when somebody says so
 SELECT * FROM plans
 WHERE parent_plan_id IS NULL
@@ -32,6 +38,15 @@ WHERE parent_plan_id IS NULL
     AND (state <> 'queued' OR (phase = 'strategize' AND job_id IS NULL))
 ORDER BY updated_at DESC
 LIMIT :limit
+
+-- waiting_for_user_count: How many those are
+SELECT count(*) FROM plans
+WHERE parent_plan_id IS NULL
+    AND state IN ('queued', 'complete', 'errored', 'constrained')
+    AND (state <> 'queued' OR (phase = 'strategize' AND job_id IS NULL))
+
+-- in_state_count: How many root plans in one state have a job
+SELECT count(*) FROM plans WHERE parent_plan_id IS NULL AND state = :state AND job_id IS NOT NULL
 
 -- in_state: Root plans in one state
 SELECT * FROM plans WHERE parent_plan_id IS NULL AND state = :state AND job_id IS NOT NULL ORDER BY plan_id LIMIT :limit
@@ -44,16 +59,19 @@ ORDER BY plan_id
 -- unfinished_of_action: Plans of an action that are not over
 SELECT * FROM plans WHERE state NOT IN ('applied', 'cancelled') AND action = :action ORDER BY plan_id
 
--- over_before: Plans that ended long ago, have no sandbox any more, and still keep what Undo needs
+-- over_before: Plans that ended long ago and still keep what Undo needs; without :with_sandbox only those that have none
 SELECT * FROM plans
 WHERE finished_at < :before
     AND pruned_at IS NULL
     AND state IN ('applied', 'cancelled')
-    AND NOT EXISTS (
-        SELECT 1 FROM plan_projects WHERE plan_projects.plan_id = plans.plan_id AND sandbox_status = 'ready'
+    AND (
+        :with_sandbox
+        OR NOT EXISTS (
+            SELECT 1 FROM plan_projects WHERE plan_projects.plan_id = plans.plan_id AND sandbox_status = 'ready'
+        )
     )
 ORDER BY finished_at
-LIMIT 100
+LIMIT :limit
 
 -- children: The children of a plan by phase and state
 SELECT phase, state, count(*) FROM plans WHERE parent_plan_id = ? GROUP BY phase, state
@@ -77,6 +95,9 @@ DELETE FROM steps WHERE plan_id = ?
 
 -- decisions: The decisions of a plan, oldest first
 SELECT * FROM decisions WHERE plan_id = ? ORDER BY decision_id
+
+-- failures: The errors in which phases of a plan ended, oldest first
+SELECT * FROM failures WHERE plan_id = ? ORDER BY failure_id
 
 -- supersede_decisions: A revert keeps what was decided, marked
 UPDATE decisions SET superseded = 1 WHERE plan_id = ? AND kind NOT IN ('reversion', 'user_intervention')

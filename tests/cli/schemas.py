@@ -197,6 +197,17 @@ ACTION: Final = record(
     checks=many(MAPPING),
     **BEYOND["action"],
 )
+ACTOR: Final = record(
+    name=NAME,
+    description=TEXT,
+    namespace=TEXT,
+    source=one_of("local", "synced"),
+    revision=COUNT,
+    type=one_of("command"),
+    command=many(TEXT),
+    env=MAPPING,
+    timeout=absent({"type": "number", "exclusiveMinimum": 0}),
+)
 WORKER: Final = record(
     worker_id=TEXT,
     state=TEXT,
@@ -245,20 +256,90 @@ DRY_RUN: Final = record(
     include=many(TEXT),
     steps=many(MAPPING),
 )
+ARTIFACT: Final = record(
+    kind=one_of(
+        "base", "checkpoint", "partial", "rollback", "result", "removed", "applied", "log", "prompt", "sandbox"
+    ),
+    project=absent(NAME),
+    step=absent(TEXT),
+    attempt=absent(COUNT),
+    path=TEXT,
+    ref=absent(TEXT),
+    commit=absent(COMMIT),
+    bytes=absent(COUNT),
+)
+PLAN_EXPLAIN: Final = record(
+    plan_id=ULID,
+    phase=PHASE,
+    state=STATE,
+    summary=TEXT,
+    reasons=many(TEXT),
+    decisions=many(DECISION),
+    next=many(record(command=TEXT, effect=TEXT)),
+)
+PRUNE: Final = record(
+    dry_run=FLAG,
+    entries=many(
+        record(
+            kind=one_of("sandbox", "pool", "plan", "unknown"),
+            plan_id=absent(ULID),
+            plan=absent(TEXT),
+            project=absent(NAME),
+            path=TEXT,
+            bytes=COUNT,
+            holds=TEXT,
+            removed=FLAG,
+            error=absent(TEXT),
+        )
+    ),
+    freed=COUNT,
+)
+TOTALS: Final = record(needs_you=COUNT, running=COUNT, queued=COUNT)
+INFO: Final = record(
+    version=TEXT,
+    system=record(python=TEXT, executable=TEXT, platform=TEXT, kernel=TEXT, sqlite=absent(TEXT), git=absent(TEXT)),
+    packages={"type": "object", "additionalProperties": TEXT},
+    terminal=record(
+        term=absent(TEXT), terminal=FLAG, columns=absent(COUNT), colour=FLAG, locale=absent(TEXT), encoding=TEXT
+    ),
+    places={"type": "object", "additionalProperties": TEXT},
+    settings=many(record(key=TEXT, value=TEXT, level=TEXT, project=absent(NAME))),
+    daemon=record(
+        running=FLAG,
+        pid=absent(COUNT),
+        version=absent(TEXT),
+        started_at=absent(TIME),
+        workers=absent(COUNT),
+        problem=absent(TEXT),
+    ),
+    counts=absent(
+        record(needs_you=COUNT, running=COUNT, queued=COUNT, done=COUNT, jobs_running=COUNT, jobs_queued=COUNT)
+    ),
+    disk=absent(record(path=TEXT, free=COUNT, total=COUNT)),
+    problems=many(TEXT),
+)
 
 DATA: Final[Mapping[str, Schema]] = {
-    "status": record(needs_you=many(PLAN), running=many(PLAN), queued=many(PLAN), done=COUNT, daemon=DAEMON),
+    "status": record(
+        needs_you=many(PLAN), running=many(PLAN), queued=many(PLAN), totals=TOTALS, done=COUNT, daemon=DAEMON
+    ),
+    "run": PLAN,
     "plan use": {"anyOf": [PLAN, DRY_RUN]},
     "plan execute": {"anyOf": [PLAN, SEVERAL_PLANS]},
     "plan apply": {"anyOf": [APPLIED, PLAN, listing("plans", {"anyOf": [APPLIED, PLAN]})]},
     "plan cancel": {"anyOf": [PLAN, SEVERAL_PLANS]},
     "plan revert": {"anyOf": [PLAN, SEVERAL_PLANS]},
     "plan undo": {"anyOf": [PLAN, SEVERAL_PLANS]},
+    "plan prompt": PLAN,
+    "plan rollback": PLAN,
     "plan list": SEVERAL_PLANS,
     "plan show": PLAN,
     "plan status": PLAN,
     "plan tree": PLAN_TREE,
     "plan diff": PLAN_DIFF,
+    "plan artifacts": record(plan_id=ULID, artifacts=many(ARTIFACT), total=COUNT),
+    "plan explain": PLAN_EXPLAIN,
+    "plan prune": PRUNE,
     "plan errors": record(plan_id=ULID, error=absent(ERROR), steps=many(FAILED_STEP), next=many(TEXT)),
     "plan logs": record(plan_id=ULID, steps=many(STEP_LOG)),
     "plan follow": PLAN,
@@ -268,6 +349,10 @@ DATA: Final[Mapping[str, Schema]] = {
     "action show": ACTION,
     "action validate": ACTION,
     "action remove": REMOVED,
+    "actor create": ACTOR,
+    "actor list": listing("actors", ACTOR),
+    "actor show": ACTOR,
+    "actor remove": REMOVED,
     "project add": PROJECT,
     "project list": listing("projects", PROJECT),
     "project show": PROJECT,
@@ -277,6 +362,7 @@ DATA: Final[Mapping[str, Schema]] = {
     "job logs": record(job_id=ULID, logs=many(record(name=TEXT, path=TEXT, text=TEXT))),
     "job wait": {"anyOf": [JOB, listing("jobs", JOB)]},
     "job cancel": JOB,
+    "job prune": record(jobs=COUNT, freed=COUNT),
     "events": listing("events", EVENT),
     "config get": CONFIG_KEY,
     "config set": {"anyOf": [CONFIG_KEY, listing("keys", CONFIG_KEY)]},
@@ -289,6 +375,8 @@ DATA: Final[Mapping[str, Schema]] = {
     "daemon stop": record(running=FLAG, stopped=FLAG, pid=absent(COUNT), left_running=COUNT),
     "daemon logs": record(log=TEXT, lines=many(TEXT)),
     "diagnostics": DIAGNOSTICS,
+    "info": INFO,
+    "completion": record(shell=one_of("bash", "zsh", "fish"), script=TEXT),
 }
 """The data of each command that was done."""
 

@@ -434,6 +434,18 @@ def test_what_a_check_writes_is_not_applied(shared: Home) -> None:
     assert not (root / "junk").exists()
 
 
+def test_failed_check_shows_what_it_said_and_where_all_of_it_is(shared: Home) -> None:
+    check = "echo the reason; exit 3"
+    plan = shared.use(shared.action(EDIT, checks=[{"run": check}]), shared.repository())
+    shared.apply(plan, code=4)
+
+    said = shared.run("plan", "errors", plan).out
+
+    assert "    the reason" in said.splitlines()
+    (log,) = [line.partition("ca ")[2] for line in said.splitlines() if "full log" in line]
+    assert shared.run(*log.split()).out == "the reason\n"
+
+
 def test_apply_goes_through_once_the_check_passes(shared: Home, tmp_path: Path) -> None:
     marker, root = tmp_path / "fixed", shared.repository()
     plan = shared.use(shared.action(EDIT, checks=[{"run": f"test -e {marker}"}]), root)

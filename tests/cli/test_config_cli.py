@@ -144,8 +144,125 @@ def test_value_out_of_range_is_refused(shared: Home, key: str) -> None:
     assert KEYS[key].allowed in error["message"]
 
 
+def test_unset_takes_away_one_level_only(home: Home) -> None:
+    """The project's own value and the one for all are unset apart."""
+    root = home.repository()
+    for project in (root.name, None):
+        home.set("apply.mode", "index" if project is None else "branch", "sandbox.cleanup", "manual", project=project)
+
+    own = home.data("config", "unset", "apply.mode", "sandbox.cleanup", "--project", root.name)
+    assert [(key["value"], key["level"]) for key in own["keys"]] == [("index", "global"), ("manual", "global")]
+    home.set("apply.mode", "branch", project=root.name)
+    home.data("config", "unset", "apply.mode")
+
+    assert tomllib.loads(_file(home).read_text()) == {
+        "projects": {f"local/{root.name}": {"apply": {"mode": "branch"}, "sandbox": {}}},
+        "apply": {},
+        "sandbox": {"cleanup": "manual"},
+    }
+
+
+def test_profile_comes_from_the_strongest_level(home: Home) -> None:
+    root, action = home.repository(), home.action("echo x > x")
+    env = {"CLEVERAGENTS_CORE_AUTOMATION_PROFILE": "full-auto"}
+
+    def used(*options: str, **settings: Any) -> str:
+        return home.data("plan", "use", action, root.name, *options, **settings)["automation_profile"]
+
+    seen = [used()]
+    home.set("core.automation-profile", "trusted")
+    seen.append(used())
+    home.set("core.automation-profile", "manual", project=root.name)
+    seen += [used(), used(env=env), used("--profile", "supervised", env=env)]
+
+    assert seen == ["supervised", "trusted", "manual", "full-auto", "supervised"]
+
+
+def test_edits_by_hand_hold_without_a_restart(home: Home) -> None:
+    """How many workers there are, how many plans may run, how often one may be reverted: read when they are needed."""
+    _file(home).parent.mkdir(parents=True)
+    _by_hand(home, "async.max_workers = 1\nplan.concurrency = 1\nplan.max-reversions = 0\n")
+    gate, root = home.gate(), home.repository()
+    reverted = home.executed("true", project=root)
+    assert home.error("plan", "revert", reverted, "--yes", code=4)["code"] == "invalid_transition"
+    blocking = home.use(home.action(gate.command), root, code=None)
+    gate.wait()
+    waiting = home.use(home.action("true"), root, profile="supervised", code=None)
+    assert home.position(waiting) == "strategize/queued", "the only worker is busy"
+
+    _by_hand(home, "async.max_workers = 2\nplan.concurrency = 1\nplan.max-reversions = 1\n")
+    home.data("plan", "revert", reverted, "--yes")
+    home.run("plan", "wait", waiting)
+    assert home.position(waiting) == "strategize/complete", "there is a second worker"
+    home.data("plan", "execute", waiting)
+    assert home.position(waiting) == "execute/queued", "one plan may execute, and one does"
+
+    _by_hand(home, "async.max_workers = 2\nplan.concurrency = 2\n")
+    home.run("plan", "wait", waiting)
+    assert home.position(waiting) == "execute/complete"
+    assert home.position(blocking) == "execute/processing"
+
+
+def test_retention_edited_by_hand_holds_for_the_next_pruning(home: Home) -> None:
+    plan = home.executed("false", code=1)
+    home.run("plan", "execute", plan, "--wait", code=1)
+    assert home.data("job", "prune")["jobs"] == 0
+
+    _file(home).parent.mkdir(exist_ok=True)
+    _by_hand(home, 'async.retention = "0s"\n')
+
+    assert home.data("job", "prune")["jobs"] == 2
+    assert [job["job_id"] for job in home.data("job", "list")["jobs"]] == [home.plan(plan)["job_id"]]
+
+
+def test_a_file_broken_by_hand_changes_nothing_for_the_daemon_and_is_told(home: Home) -> None:
+    """The daemon goes on with what was in force, also for a key that it had not needed yet; `ca` says where the mistake is."""
+    home.set("async.job_timeout", "77", "plan.max-reversions", "0")
+    root = home.repository()
+    plan = home.use(home.action("echo x > x"), root, profile="supervised")
+    broken = f"{_file(home).read_text()}[apply\n"
+    _by_hand(home, broken)
+
+    home.run("plan", "execute", plan, "--wait", "--format", "json")
+    assert home.data("job", "show", home.plan(plan)["job_id"])["timeout_s"] == 77
+    assert "plan.max-reversions allows 0" in home.error("plan", "revert", plan, "--yes", code=4)["message"]
+
+    lines = broken.count("\n")
+    for command in (
+        ["config", "get", "lock.ttl"],
+        ["config", "list"],
+        ["config", "set", "lock.ttl", "9"],
+        ["config", "unset", "lock.ttl"],
+    ):
+        error = home.error(*command, code=2)
+        assert (error["code"], error["detail"]) == (
+            "invalid_config",
+            {"file": str(_file(home)), "line": lines, "column": 7},
+        )
+    assert f"config.toml, line {lines}, column 7" in home.run("status", code=2).err
+    assert _file(home).read_text() == broken
+    assert "the configuration is not used as it is" in home.run("daemon", "logs", "--format", "plain").out
+
+
+def test_a_wrong_format_can_be_put_right_with_the_command_that_is_suggested(home: Home) -> None:
+    home.set("core.format", "plain")
+    _by_hand(home, _file(home).read_text().replace("plain", "fancy"))
+
+    done = home.run("plan", "list", code=2)
+
+    assert "core.format must be one of" in done.err
+    suggested = next(line.partition("ca ")[2] for line in done.err.splitlines() if "→ ca config set" in line)
+    home.run(*suggested.split())
+    home.run("plan", "list")
+
+
 def _file(home: Home) -> Path:
     return home.home / "config" / "config.toml"
+
+
+def _by_hand(home: Home, text: str) -> None:
+    """Write the file as an editor does, in place."""
+    _file(home).write_text(text)
 
 
 # --- each key changes behaviour ----------------------------------------------------------------------------------------
@@ -234,8 +351,8 @@ def _max_workers(home: Home) -> None:
         [home.plan(first)["job_id"]],
     )
     home.set("async.max_workers", "2")
-    third = home.use(home.action("true"), root)
-    assert home.position(third) == "execute/complete"
+    home.run("plan", "wait", second)  # though no slot was free to see the change, and nothing new was queued
+    assert home.position(second) == "execute/complete"
     assert home.position(first) == "execute/processing"
 
 
@@ -285,7 +402,7 @@ def _job_ttl(home: Home) -> None:
         shown = home.data("job", "show", job)
         return shown["last_heartbeat"] > shown["started_at"]
 
-    wait_until(beaten, seconds=5)
+    wait_until(beaten, seconds=15)
 
 
 @shows("async.cancel-grace")

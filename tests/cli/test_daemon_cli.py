@@ -124,8 +124,10 @@ def test_stop_with_kill_ends_running_steps(home: Home) -> None:
     plan = home.use(home.action(gate.command), home.repository(), code=None)
     gate.wait()
 
-    home.data("daemon", "stop", "--kill")
+    document = home.document("daemon", "stop", "--kill")
 
+    assert document["data"]["left_running"] == 0
+    assert any("was ended" in message for message in document["messages"])
     home.until(lambda: not home.processes())
     gate.open()
     home.run("plan", "wait", plan)

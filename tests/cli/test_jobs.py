@@ -120,7 +120,7 @@ def test_logs_have_every_command_of_the_job(shared: Home) -> None:
 
     logs = {log["name"]: log["text"] for log in shared.data("job", "logs", job_id)["logs"]}
 
-    assert logs == {"setup.0": "preparing\n", "s1.1": "one\n", "s2.1": "two\n"}
+    assert logs == {"setup@0": "preparing\n", "s1.1": "one\n", "s2.1": "two\n"}
     text = shared.run("job", "logs", job_id).out
     assert text.index("preparing") < text.index("one") < text.index("two")
 

@@ -15,6 +15,7 @@ from tests.homes import Home
 ELSEWHERE = {
     "daemon run": "is the daemon itself",
     "demo": "has tests of its own",
+    "completion": "prints a script for a shell",
     "events --follow": "prints a document a line",
 }
 
@@ -30,6 +31,10 @@ class World(NamedTuple):
     file: str
     plan: str
     failed: str
+    recoverable: str
+    actor: str
+    spare_actor: str
+    actor_file: str
     waiting: str
     job: str
 
@@ -38,18 +43,24 @@ Arguments = Callable[[World], list[str]]
 
 VERBS: dict[str, Arguments] = {
     "status": lambda _: [],
+    "run": lambda world: ["--project", world.project, "--", "true"],
     "plan use": lambda world: [world.action, world.project, "--profile", "manual"],
     "plan execute": lambda world: [world.plan],
     "plan apply": lambda world: [world.plan, "--yes", "--wait"],
     "plan cancel": lambda world: [world.waiting, "--yes"],
     "plan revert": lambda world: [world.failed, "--yes"],
     "plan undo": lambda world: [world.plan, "--yes"],
+    "plan prompt": lambda world: [world.recoverable, "look at the tests first"],
+    "plan rollback": lambda world: [world.recoverable, "s1"],
     "plan list": lambda _: [],
     "plan show": lambda world: [world.plan],
     "plan status": lambda world: [world.plan],
     "plan tree": lambda world: [world.plan],
     "plan diff": lambda world: [world.plan],
     "plan errors": lambda world: [world.failed],
+    "plan artifacts": lambda world: [world.plan],
+    "plan explain": lambda world: [world.failed],
+    "plan prune": lambda _: ["--dry-run"],
     "plan logs": lambda world: [world.plan],
     "plan follow": lambda world: [world.plan],
     "plan wait": lambda world: [world.plan],
@@ -58,6 +69,10 @@ VERBS: dict[str, Arguments] = {
     "action show": lambda world: [world.action],
     "action validate": lambda world: [world.file],
     "action remove": lambda world: [world.spare_action, "--yes"],
+    "actor create": lambda world: [world.actor_file, "--update"],
+    "actor list": lambda _: [],
+    "actor show": lambda world: [world.actor],
+    "actor remove": lambda world: [world.spare_actor, "--yes"],
     "project add": lambda world: [str(world.home.work / world.project)],
     "project list": lambda _: [],
     "project show": lambda world: [world.project],
@@ -67,6 +82,7 @@ VERBS: dict[str, Arguments] = {
     "job logs": lambda world: [world.job],
     "job wait": lambda world: [world.job],
     "job cancel": lambda world: [world.home.plan(world.waiting)["job_id"] or world.waiting, "--yes"],
+    "job prune": lambda _: [],
     "events": lambda _: [],
     "config get": lambda _: ["apply.mode"],
     "config set": lambda _: ["apply.mode", "worktree"],
@@ -79,10 +95,12 @@ VERBS: dict[str, Arguments] = {
     "daemon status": lambda _: [],
     "daemon logs": lambda _: [],
     "diagnostics": lambda _: [],
+    "info": lambda _: [],
 }
 LISTS = {
     "plan list": "plans",
     "action list": "actions",
+    "actor list": "actors",
     "project list": "projects",
     "job list": "jobs",
     "events": "events",
@@ -104,10 +122,17 @@ def every_verb() -> set[str]:
     return found
 
 
+def _actor(home: Home) -> str:
+    """A file that describes an actor."""
+    return str(home.write_action(name=home.fresh("agent"), type="command", command=["cat"]))
+
+
 def build(home: Home) -> World:
     project, spare = home.repository(), home.repository()
     action, spare_action = home.action("echo x >> a.txt; echo done"), home.action("true")
     plan, failed = home.use(action, project), home.use(home.action("false"), project, code=1)
+    recoverable = home.use(home.action("echo y >> a.txt", "false"), project, code=1)
+    actors = [_actor(home) for _ in range(2)]
     waiting = home.use(action, project, profile="manual")
     return World(
         home=home,
@@ -118,6 +143,10 @@ def build(home: Home) -> World:
         file=str(home.write_action(name=home.fresh("filed"), steps=[{"id": "s1", "run": "true"}])),
         plan=plan,
         failed=failed,
+        recoverable=recoverable,
+        actor=home.data("actor", "create", actors[0])["name"],
+        spare_actor=home.data("actor", "create", actors[1])["name"],
+        actor_file=_actor(home),
         waiting=waiting,
         job=home.plan(plan)["job_id"],
     )
@@ -160,7 +189,8 @@ def test_every_command_is_here() -> None:
 @pytest.mark.parametrize("verb", list(VERBS))
 def test_verb_prints_one_document_of_its_schema(world: World, verb: str) -> None:
     """The envelope exactly, the data exactly as specified, exit code in and out the same, nothing on stderr that is data."""
-    done = world.home.run(*verb.split(), *VERBS[verb](world), "--format", "json")
+    # Before the arguments, for behind a command to run it would belong to that.
+    done = world.home.run(*verb.split(), "--format", "json", *VERBS[verb](world))
 
     document = json.loads(done.out)
     schemas.check(document)

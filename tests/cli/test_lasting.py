@@ -119,3 +119,79 @@ def test_sandbox_is_removed_when_the_configuration_says_so(home: Home) -> None:
 
         home.until(lambda boxes=boxes, wanted=(after_cancel, after_apply): tuple(b.exists() for b in boxes) == wanted)
         home.data("plan", "undo", applied, "--yes")
+
+
+def test_cleanup_of_a_project_is_its_own(home: Home) -> None:
+    """A project's own setting decides over the one of all."""
+    home.set("sandbox.cleanup", "on_terminal")
+    root, kept = home.repository(), home.repository()
+    home.set("sandbox.cleanup", "manual", project=kept.name)
+    steps = [{"id": "s", "run": "echo x > new"}, {"id": "t", "run": "echo x > new", "project": kept.name}]
+    plan = home.use(home.action(steps=steps), root, kept)
+    gone, stays = (Path(box["path"]) for box in home.plan(plan)["sandboxes"])
+
+    home.data("plan", "cancel", plan, "--yes")
+
+    home.until(lambda: not gone.exists())
+    assert stays.is_dir()
+    assert [box["status"] for box in home.plan(plan)["sandboxes"]] == ["removed", "ready"]
+
+
+def test_edits_after_the_last_checkpoint_outlive_their_sandbox(home: Home) -> None:
+    """What nobody committed is under the plan's ref `removed` when the sandbox goes, byte for byte; undo does not need it."""
+    plan = home.executed("echo x >> a.txt")
+    (home.sandbox(plan) / "note").write_bytes(b"late\0\xff\n")
+    (home.sandbox(plan) / "note").chmod(0o755)
+    home.apply(plan)
+    home.until(lambda: home.plan(plan)["sandboxes"][0]["status"] == "removed")
+
+    (repository,) = (home.home / "data" / "repos").glob("*.git")
+    ref = f"refs/cleveragents/plans/{home.plan(plan)['plan_id']}/removed"
+    assert home.git(repository, "cat-file", "-p", f"{ref}:note").encode(errors="surrogateescape") == b"late\0\xff"
+    assert home.git(repository, "ls-tree", ref, "note").startswith("100755 ")
+    home.undo(plan)
+    assert home.position(plan) == "execute/complete"
+
+
+def test_environment_of_a_cancelled_plan_goes_with_it(home: Home) -> None:
+    """It may hold secrets, and nothing runs in it any more; the one of a plan that can still run stays."""
+    plan, other = home.executed("true"), home.executed("true")
+
+    home.data("plan", "cancel", plan, "--yes")
+
+    environments = home.home / "data" / "environments"
+    assert [path.name for path in environments.iterdir()] == [home.plan(other)["plan_id"]]
+
+
+def test_setup_runs_once_in_every_new_sandbox(home: Home, tmp_path: Path) -> None:
+    """A later attempt finds what it made; after a revert the sandbox is new, and it runs again."""
+    ran, flag = tmp_path / "ran", tmp_path / "flag"
+    setup = f"echo ran >> {ran}; mkdir -p build; echo ready > build/it"
+    action = home.action(f"cat build/it; test -e {flag}", sandbox={"setup": setup})
+    root = home.repository({".gitignore": "build/\n", "a.txt": "a\n"})
+    plan = home.use(action, root, code=1)
+
+    flag.touch()
+    home.run("plan", "execute", plan, "--wait")
+    assert (home.plan(plan)["diff"]["files"], ran.read_text()) == (0, "ran\n")
+
+    home.run("plan", "revert", plan, "--yes")
+    home.run("plan", "wait", plan)
+    assert ran.read_text() == "ran\nran\n"
+
+
+def test_included_files_keep_their_mode_and_are_no_part_of_the_change(home: Home) -> None:
+    root = home.repository({".gitignore": "private/\n", "a.txt": "a\n"})
+    put(root, {"private/run.sh": "#!/bin/sh\necho ran\n", "private/key": "k\n"})
+    (root / "private" / "run.sh").chmod(0o700)
+    (root / "private" / "key").chmod(0o600)
+    action = home.action(
+        "stat -c %a private/key > mode; private/run.sh; echo changed > private/key", sandbox={"include": ["private"]}
+    )
+
+    plan = home.use(action, root)
+    home.apply(plan)
+
+    assert home.log(plan, "s1") == "ran\n"
+    assert ((root / "mode").read_text(), (root / "private" / "key").read_text()) == ("600\n", "k\n")
+    assert [file["path"] for file in home.data("plan", "diff", plan)["files"]] == ["mode"]

@@ -156,6 +156,13 @@ def test_folder_inside_another_project_is_refused(shared: Home) -> None:
     assert root.name in error["message"]
 
 
+def test_sandbox_and_the_directory_of_all_data_are_no_projects(shared: Home) -> None:
+    sandbox = shared.sandbox(shared.executed("true"))
+
+    for place in (sandbox, shared.home / "data", shared.root):
+        assert shared.error("project", "add", str(place), code=2)["code"] == "invalid_argument"
+
+
 def test_directory_around_a_project_is_refused(shared: Home) -> None:
     outer = shared.work / shared.fresh("outer")
     inner = outer / "inner"

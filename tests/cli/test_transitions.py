@@ -10,10 +10,13 @@ from store import states
 from store.states import State
 from tests.homes import Home
 
-YES = {"apply": ["--yes"], "cancel": ["--yes"], "revert": ["--yes"], "undo": ["--yes"], "execute": []}
+YES = {"apply": ["--yes"], "cancel": ["--yes"], "revert": ["--yes"], "undo": ["--yes"], "execute": [],
+       "prompt": ["look again"], "rollback": ["s1"]}  # fmt: skip
 REFUSED, NOTHING, BUSY = "invalid_transition", "nothing to do", "lock_conflict"
+STAYS = "done, and the plan stays where it is"
 
-# What each verb means at each position: where it leads, that it is refused, or that there is nothing to do.
+# What each verb means at each position: where it leads, that it is refused, that it
+# leaves the plan there, or that there is nothing to do.
 TABLE: dict[str, dict[str, str]] = {
     "strategize/waiting": {
         "execute": "strategize/queued",
@@ -21,6 +24,8 @@ TABLE: dict[str, dict[str, str]] = {
         "cancel": "strategize/cancelled",
         "revert": REFUSED,
         "undo": REFUSED,
+        "prompt": REFUSED,
+        "rollback": REFUSED,
     },
     "strategize/queued": {
         "execute": NOTHING,
@@ -28,6 +33,8 @@ TABLE: dict[str, dict[str, str]] = {
         "cancel": "strategize/cancelled",
         "revert": REFUSED,
         "undo": REFUSED,
+        "prompt": REFUSED,
+        "rollback": REFUSED,
     },
     "strategize/processing": {
         "execute": NOTHING,
@@ -35,6 +42,8 @@ TABLE: dict[str, dict[str, str]] = {
         "cancel": "strategize/cancelled",
         "revert": BUSY,
         "undo": REFUSED,
+        "prompt": BUSY,
+        "rollback": BUSY,
     },
     "strategize/complete": {
         "execute": "execute/queued",
@@ -42,6 +51,8 @@ TABLE: dict[str, dict[str, str]] = {
         "cancel": "strategize/cancelled",
         "revert": REFUSED,
         "undo": REFUSED,
+        "prompt": REFUSED,
+        "rollback": REFUSED,
     },
     "strategize/errored": {
         "execute": "strategize/queued",
@@ -49,6 +60,8 @@ TABLE: dict[str, dict[str, str]] = {
         "cancel": "strategize/cancelled",
         "revert": "strategize/queued",
         "undo": REFUSED,
+        "prompt": STAYS,
+        "rollback": REFUSED,
     },
     "strategize/cancelled": {
         "execute": REFUSED,
@@ -56,6 +69,8 @@ TABLE: dict[str, dict[str, str]] = {
         "cancel": NOTHING,
         "revert": REFUSED,
         "undo": REFUSED,
+        "prompt": REFUSED,
+        "rollback": REFUSED,
     },
     "execute/queued": {
         "execute": NOTHING,
@@ -63,6 +78,8 @@ TABLE: dict[str, dict[str, str]] = {
         "cancel": "execute/cancelled",
         "revert": REFUSED,
         "undo": REFUSED,
+        "prompt": REFUSED,
+        "rollback": REFUSED,
     },
     "execute/processing": {
         "execute": NOTHING,
@@ -70,6 +87,8 @@ TABLE: dict[str, dict[str, str]] = {
         "cancel": "execute/cancelled",
         "revert": BUSY,
         "undo": REFUSED,
+        "prompt": BUSY,
+        "rollback": BUSY,
     },
     "execute/complete": {
         "execute": NOTHING,
@@ -77,6 +96,8 @@ TABLE: dict[str, dict[str, str]] = {
         "cancel": "execute/cancelled",
         "revert": "strategize/queued",
         "undo": REFUSED,
+        "prompt": REFUSED,
+        "rollback": STAYS,
     },
     "execute/errored": {
         "execute": "execute/queued",
@@ -84,6 +105,8 @@ TABLE: dict[str, dict[str, str]] = {
         "cancel": "execute/cancelled",
         "revert": "strategize/queued",
         "undo": REFUSED,
+        "prompt": STAYS,
+        "rollback": STAYS,
     },
     "execute/cancelled": {
         "execute": REFUSED,
@@ -91,6 +114,8 @@ TABLE: dict[str, dict[str, str]] = {
         "cancel": NOTHING,
         "revert": REFUSED,
         "undo": REFUSED,
+        "prompt": REFUSED,
+        "rollback": REFUSED,
     },
     "apply/queued": {
         "execute": REFUSED,
@@ -98,6 +123,8 @@ TABLE: dict[str, dict[str, str]] = {
         "cancel": "apply/cancelled",
         "revert": REFUSED,
         "undo": REFUSED,
+        "prompt": REFUSED,
+        "rollback": REFUSED,
     },
     "apply/processing": {
         "execute": BUSY,
@@ -105,6 +132,8 @@ TABLE: dict[str, dict[str, str]] = {
         "cancel": "apply/cancelled",
         "revert": BUSY,
         "undo": REFUSED,
+        "prompt": BUSY,
+        "rollback": BUSY,
     },
     "apply/applied": {
         "execute": REFUSED,
@@ -112,6 +141,8 @@ TABLE: dict[str, dict[str, str]] = {
         "cancel": REFUSED,
         "revert": REFUSED,
         "undo": "execute/complete",
+        "prompt": REFUSED,
+        "rollback": REFUSED,
     },
     "apply/constrained": {
         "execute": REFUSED,
@@ -119,6 +150,8 @@ TABLE: dict[str, dict[str, str]] = {
         "cancel": "apply/cancelled",
         "revert": "strategize/queued",
         "undo": REFUSED,
+        "prompt": STAYS,
+        "rollback": REFUSED,
     },
     "apply/errored": {
         "execute": REFUSED,
@@ -126,6 +159,8 @@ TABLE: dict[str, dict[str, str]] = {
         "cancel": "apply/cancelled",
         "revert": "strategize/queued",
         "undo": REFUSED,
+        "prompt": STAYS,
+        "rollback": REFUSED,
     },
     "apply/cancelled": {
         "execute": REFUSED,
@@ -133,13 +168,15 @@ TABLE: dict[str, dict[str, str]] = {
         "cancel": NOTHING,
         "revert": REFUSED,
         "undo": REFUSED,
+        "prompt": REFUSED,
+        "rollback": REFUSED,
     },
 }
 MOVES = [
     (here, verb, there)
     for here, verbs in TABLE.items()
     for verb, there in verbs.items()
-    if there not in {REFUSED, NOTHING, BUSY}
+    if there not in {REFUSED, NOTHING, BUSY, STAYS}
 ]
 STILL = [
     here for here in TABLE if here.endswith(("cancelled", "applied", "errored", "constrained", "complete", "waiting"))
@@ -359,6 +396,22 @@ def test_move_that_is_not_in_the_tables_changes_nothing(looked_at: tuple[Builder
     assert everything(home, plan) == before
 
 
+@pytest.mark.parametrize("here", [here for here, verbs in TABLE.items() if STAYS in verbs.values()])
+def test_verb_that_leaves_the_plan_where_it_is(at: Callable[[str], tuple[Builder, str]], here: str) -> None:
+    """It exits with 0 and is recorded as a decision; phase, state, job and error are as before."""
+    builder, plan = at(here)
+    home = builder.home
+    kept = ("phase", "state", "job_id", "error", "reversions")
+    before = home.plan(plan)
+
+    for verb, answer in TABLE[here].items():
+        if answer == STAYS:
+            moved = home.data("plan", verb, plan, *YES[verb])
+
+            assert [moved[key] for key in kept] == [before[key] for key in kept]
+            assert home.data("plan", "tree", plan)["decisions"][-1]["kind"] == "user_intervention"
+
+
 @pytest.mark.parametrize("here", [here for here, verbs in TABLE.items() if NOTHING in verbs.values()])
 def test_repeated_request_says_that_it_holds_already(looked_at: tuple[Builder, str], here: str) -> None:
     """A request whose effect holds exits with 0, says so, and changes nothing."""
@@ -394,6 +447,26 @@ def test_plan_tells_what_its_position_means(looked_at: tuple[Builder, str], here
     offered = [command.split()[2] for command in shown["next"]]
     assert not [verb for verb in offered if TABLE[here].get(verb) in {REFUSED, BUSY}]
     assert bool(offered) is (here.partition("/")[2] != "cancelled")
+
+
+@pytest.mark.parametrize("here", STILL)
+def test_plan_explains_its_position(looked_at: tuple[Builder, str], here: str) -> None:
+    """The sentence says where it stands and what it is for, and every command that is offered comes with its effect."""
+    builder, plan = looked_at
+    home = builder.home
+    shown = home.plan(plan)
+
+    found = home.data("plan", "explain", plan)
+
+    assert (found["phase"], found["state"]) == (shown["phase"], shown["state"])
+    assert found["summary"].startswith(f"{plan} uses {shown['action']} on local/{builder.root.name}. It is ")
+    assert f"{shown['phase']}/{shown['state']}" in found["summary"]
+    if shown["error"] is not None:
+        assert shown["error"]["message"].partition("\n")[0] in found["summary"]
+    assert [one["command"] for one in found["next"]] == shown["next"]
+    assert all(one["effect"] for one in found["next"])
+    assert not [decision for decision in found["decisions"] if decision["superseded"]]
+    assert found["summary"] in home.run("plan", "explain", plan).out
 
 
 # --- profiles ----------------------------------------------------------------------------------------------------------

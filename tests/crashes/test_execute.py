@@ -109,6 +109,21 @@ def test_a_failure_without_a_daemon_is_a_failure_with_its_own_code(
     assert plan.error.detail["tail"] == ["begin", "end"]
 
 
+def test_partial_work_of_an_adopted_attempt_stays_beside_that_of_the_next(
+    home: daemons.Home, project: Path, gate: Path
+) -> None:
+    first = started(home, project, [waiting_step(gate, code=7)])
+    first.kill()
+    second = home.start()
+    gate.touch()
+    second.wait_for("p")
+    second.ask(protocol.PlanExecute(plan="p"))
+    second.wait_for("p")
+
+    found = second.ask(protocol.PlanArtifacts(plan="p")).artifacts
+    assert [(one.step, one.attempt) for one in found if one.kind == "partial"] == [("s1", 1), ("s1", 2)]
+
+
 def test_a_step_whose_process_is_gone_without_a_code_is_lost(home: daemons.Home, project: Path, gate: Path) -> None:
     """The plan says so, and `plan execute` starts that step again from the last checkpoint."""
     first = started(home, project, [waiting_step(gate, then="echo partial >> b.txt")])

@@ -244,7 +244,7 @@ def test_conflict_leaves_everything_as_it_was(
     assert all_of_git(project) == before
     found = caught.value.detail["files"]
     assert {file["path"]: file["kind"] for file in found} == kinds
-    assert set(found[0]) == {"path", "kind", "base", "ours", "theirs"}
+    assert set(found[0]) == {"project", "path", "kind", "base", "ours", "theirs"}
     for file in found:
         for version in "base", "ours", "theirs":
             if file[version]:

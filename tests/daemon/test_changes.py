@@ -109,16 +109,16 @@ def test_diff_of_equal_trees_is_empty(tmp_path: Path) -> None:
 
 
 def test_patch_is_what_git_shows(tmp_path: Path) -> None:
-    """The text applies with `git apply`; names in any bytes; only the asked paths when asked."""
+    """The text applies with `git apply`; names in any bytes; below a directory when asked."""
     project = gitrepos.repository(tmp_path, {"a b": TEXT, "c*": TEXT, "cc": TEXT})
     base = snapshots.take(project, BASE).commit
     result = state(project, {"a b": edited(1), "c*": edited(2), "cc": edited(3), b"\xff": "n\n"})
 
     whole = changes.patch(project, base, result)
     assert git.run(["apply", "--check", "-"], cwd=project.path, input=whole) == b""
-    one = changes.patch(project, base, result, paths=[b"c*"])
-    assert one.count(b"diff --git") == 1
-    assert b"c*" in one
+    inside = changes.patch(project, base, result, within="local/web/")
+    assert inside.count(b"diff --git") == whole.count(b"diff --git")
+    assert b"+++ b/local/web/c*\n" in inside
 
 
 def test_patch_names_binary_files_with_sizes(tmp_path: Path) -> None:

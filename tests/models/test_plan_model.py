@@ -11,12 +11,12 @@ from hypothesis import strategies as st
 from hypothesis.stateful import Bundle, RuleBasedStateMachine, invariant, rule
 
 from daemon import profiles, undo, views
-from daemon.lifecycle import Claim, Lifecycle, Outcome, owner_of
+from daemon.lifecycle import ROLLED_BACK_FROM, Claim, Lifecycle, Outcome, Rollback, owner_of
 from daemon.settings import Settings
 from store import errors, events, jobs, locks, plans
 from store.database import Transaction
-from store.records import Plan, PlanProject
-from store.states import FORWARD, REVERSIONS, START, AsyncJobStatus, Phase, Position, State
+from store.records import Lock, Plan, PlanProject, Step
+from store.states import FORWARD, REVERSIONS, START, AsyncJobStatus, Phase, Position, State, StepState
 from tests.stores import SettableClock, Store, new_plan
 
 REFUSALS = (
@@ -43,9 +43,13 @@ class PlanModel(RuleBasedStateMachine):
         self.directory = tempfile.TemporaryDirectory()
         self.clock = SettableClock()
         self.store = Store(Path(self.directory.name), self.clock)
-        self.cycle = Lifecycle(Settings(Path(self.directory.name) / "config.toml", {}))
+        self.cycle = self.new_cycle()
         self.where: dict[str, Position] = {}
         self.heard = 0
+
+    def new_cycle(self) -> Lifecycle:
+        """The life cycle of a daemon that just started."""
+        return Lifecycle(Settings(Path(self.directory.name) / "config.toml", {}))
 
     def teardown(self) -> None:
         self.store.close()
@@ -168,6 +172,52 @@ class PlanModel(RuleBasedStateMachine):
         after: Plan | None = self.attempt(work)
         assert (after is not None) == (before.state is State.APPLIED)
 
+    @rule(plan_id=ids)
+    def prompt(self, plan_id: str) -> None:
+        before, said = self.plan(plan_id), len(plans.decisions(self.store.read, plan_id))
+        after: Plan | None = self.attempt(lambda tx: self.cycle.prompt(tx, plan_id, "text"))
+        assert (after is not None) == before.recoverable
+        assert self.plan(plan_id) == before
+        assert len(plans.decisions(self.store.read, plan_id)) == said + (after is not None)
+
+    @rule(plan_id=ids, cut=st.sampled_from(["", "begun", "recorded"]))
+    def rollback(self, plan_id: str, cut: str) -> None:
+        """Whole, or cut by the death of the daemon: the next one is not kept out by what the first one held."""
+        before = self.plan(plan_id)
+        lock: Lock | None = self.attempt(lambda tx: self.cycle.begin_rollback(tx, plan_id, "s1"))
+        assert (lock is not None) == (before.position in ROLLED_BACK_FROM)
+        if lock is None:
+            return
+        (project,) = plans.projects(self.store.read, plan_id)
+        complete = before.state is State.COMPLETE
+        found = Rollback(
+            step_id="s1",
+            later=["s2"],
+            tips=[(project, "c", "t")],
+            kept="0/rollback/1",
+            diff_json=DIFF[1] if complete else None,
+        )
+        if cut != "begun":
+            self.store.write(lambda tx: self.cycle.rolled_back(tx, lock, found))
+            assert [step.state for step in plans.steps(self.store.read, plan_id)] == [
+                StepState.SUCCEEDED,
+                StepState.SKIPPED if complete else StepState.CANCELLED,
+            ]
+        if cut:
+            self.cycle = self.new_cycle()
+            return
+        self.store.write(lambda tx: self.cycle.end_rollback(tx, lock))
+        assert self.plan(plan_id).position == before.position
+        assert plans.steps(self.store.read, plan_id)[1].state is (StepState.SKIPPED if complete else StepState.PENDING)
+
+    def set_steps(self, tx: Transaction, plan_id: str, *states: StepState) -> None:
+        """What a phase would have made of the two steps of each plan."""
+        steps = [
+            Step(plan_id, f"s{number}", number, "", "run", "{}", state, 0, *([None] * 9))
+            for number, state in enumerate(states, 1)
+        ]
+        plans.replace_steps(tx, plan_id, steps)
+
     @rule(target=claims, worker=st.sampled_from(["w1", "w2", "w3", "w4", "w5"]))
     def claim(self, worker: str) -> Claim | None:
         claim = self.store.write(lambda tx: self.cycle.claim(tx, worker))
@@ -188,7 +238,12 @@ class PlanModel(RuleBasedStateMachine):
         mine = self.owns(claim)
         job = jobs.get(self.store.read, claim.job.job_id)
         changes = {"diff_json": DIFF[files]} if claim.plan.phase is Phase.EXECUTE else {}
-        after: Plan | None = self.attempt(lambda tx: self.cycle.complete(tx, claim, **changes))
+
+        def work(tx: Transaction) -> Plan:
+            self.set_steps(tx, claim.plan.plan_id, StepState.SUCCEEDED, StepState.SUCCEEDED)
+            return self.cycle.complete(tx, claim, **changes)
+
+        after: Plan | None = self.attempt(work)
         assert (after is not None) == mine
         if after is not None and job is not None and job.cancel_requested_at is not None:
             assert after.state is (State.APPLIED if claim.plan.phase is Phase.APPLY else State.CANCELLED)
@@ -198,7 +253,12 @@ class PlanModel(RuleBasedStateMachine):
         if claim is None:
             return
         mine, constrained = self.owns(claim), constrained and claim.plan.phase is Phase.APPLY
-        after: Plan | None = self.attempt(lambda tx: self.cycle.fail(tx, claim, ERROR, constrained=constrained))
+
+        def work(tx: Transaction) -> Plan:
+            self.set_steps(tx, claim.plan.plan_id, StepState.SUCCEEDED, StepState.FAILED)
+            return self.cycle.fail(tx, claim, ERROR, constrained=constrained)
+
+        after: Plan | None = self.attempt(work)
         assert (after is not None) == mine
         if after is not None:
             assert after.recoverable
@@ -250,7 +310,7 @@ class PlanModel(RuleBasedStateMachine):
             job, lock = running.get(plan_id), locks.get(self.store.read, "plan", plan_id)
             assert (position.state is State.PROCESSING) == (job is not None)
             if job is None:
-                assert lock is None
+                assert lock is None or lock.owner_id.startswith("rollback:")
             else:
                 assert job.phase == position.phase
                 assert lock is not None

@@ -1,5 +1,6 @@
 """Who imports what: the floors of the program, and what a one-shot command does not pay for."""
 
+import json
 import os
 import subprocess
 import sys
@@ -8,6 +9,8 @@ from pathlib import Path
 import pytest
 
 from tests import daemons
+from tests.cli.test_json import VERBS, build
+from tests.homes import Home
 
 ROOT = Path(__file__).parents[2]
 HEAVY = ["textual", "httpx", "asyncio", "apsw", "tomlkit", "ruamel", "psutil", "subprocess"]
@@ -55,6 +58,44 @@ def test_a_command_that_finds_its_daemon_imports_nothing_heavy(tmp_path: Path, w
         names = loaded(code, CLEVERAGENTS_HOME=str(home.root))
 
     assert names.isdisjoint([*HEAVY, "rich"])
+
+
+NEVER = ["textual", "rich", "httpx", "asyncio", "apsw", "click.shell_completion"]
+"""What no verb needs: the dashboard's, the daemon's, the server's and a completing shell's."""
+ONE_AFTER_THE_OTHER = """
+import json, os, sys
+from cleveragents_tui.cli import app
+said = os.dup(1)
+quiet = os.open(os.devnull, os.O_WRONLY)
+os.dup2(quiet, 1)
+os.dup2(quiet, 2)
+never, lines = json.loads(sys.argv[1])
+found = {}
+for line in lines:
+    before = set(sys.modules)
+    app.run(line)
+    if new := sorted(set(never) & (set(sys.modules) - before)):
+        found[" ".join(line)] = new
+os.write(said, json.dumps(found).encode())
+"""
+
+
+def test_no_verb_imports_what_it_does_not_need(shared: Home) -> None:
+    """Every verb, with what it needs to succeed, for people and for programs."""
+    world = build(shared)
+    alone = {"daemon start", "daemon stop", "daemon restart"}  # they would take the daemon from under the others
+    lines = [[*verb.split(), *words(world)] for verb, words in VERBS.items() if verb not in alone]
+    lines += [["--format", "json", *line] for line in lines]
+    done = subprocess.run(
+        [sys.executable, "-P", "-c", ONE_AFTER_THE_OTHER, json.dumps([NEVER, lines])],
+        cwd=shared.work,
+        env=shared.environ,
+        check=True,
+        capture_output=True,
+        text=True,
+    )
+
+    assert json.loads(done.stdout) == {}
 
 
 @pytest.mark.parametrize("module", ["store.database", "daemon.main", "daemon.protocol"])

@@ -1,5 +1,6 @@
 """The configuration: five levels, edits that take effect, and a file that is always whole."""
 
+import itertools
 import os
 import resource
 import shutil
@@ -17,7 +18,7 @@ import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from store import config, errors, toml_text
+from store import config, errors, names, toml_text
 
 REPOSITORY = Path(__file__).parents[2]
 CRASH_POINTS = ["config.write", "config.fsync", "config.rename", "config.fsync-directory", "config.done"]
@@ -51,28 +52,81 @@ def write_elsewhere(path: Path, script: str, **environment: str) -> subprocess.C
     )
 
 
+CONTRACT = """
+core.automation-profile  manual|supervised|trusted|full-auto  supervised  project
+core.format              auto|rich|plain|json|yaml            auto
+core.log-level           debug|info|warning|error             info
+async.enabled            bool                                 true
+async.max_workers        int 1..64                            4
+async.poll_interval      float 0.05..60                       1.0
+async.job_timeout        int 0..                              3600
+async.job_ttl            int 3..3600                          60
+async.cancel-grace       float 0..3600                        5.0
+async.retention          duration                             7d
+plan.concurrency         int 1..64                            4
+plan.max-reversions      int 0..20                            3
+plan.retention           duration                             30d
+events.retention         duration                             30d
+sandbox.strategy         clone|none                           clone       project
+sandbox.cleanup          on_apply|on_terminal|manual          on_apply    project
+apply.mode               worktree|index|commit|branch         worktree    project
+lock.ttl                 int 5..3600                          300
+daemon.idle-timeout      duration                             0s
+"""
+
+
+def told(key: config.Key) -> str:
+    """A key as `CONTRACT` has it."""
+    edges = "" if key.minimum is None else f" {key.minimum:g}..{'' if key.maximum is None else f'{key.maximum:g}'}"
+    kind = "|".join(key.choices) if key.type == "choice" else f"{key.type}{edges}"
+    return f"{key.name} {kind} {config.show(key, key.default)}{' project' if key.project_scopable else ''}"
+
+
+def test_keys_are_those_of_the_contract() -> None:
+    """Type, range, default and whether a project may have its own, written out once more."""
+    assert [told(key) for key in config.KEYS.values()] == [
+        " ".join(line.split()) for line in CONTRACT.strip().splitlines()
+    ]
+
+
+def samples(key: config.Key) -> list[config.Value]:
+    """Values that the key may have, the edges of its range among them."""
+    match key.type:
+        case "bool":
+            return [False, True]
+        case "choice":
+            return list(key.choices)
+        case "duration":
+            return [0.0, 0.5, 90.0, 86_400.0, float(names.MAX_DURATION)]
+        case kind:
+            low, high = key.minimum or 0, key.maximum or 2**53
+            middle = (low + high) / 2
+            return [int(value) if kind == "int" else float(value) for value in (low, middle, high)]
+
+
 LEVELS = ["flag", "environment", "project", "global", "default"]
-SAID = {"flag": "index", "environment": "commit", "project": "branch", "global": "worktree"}
 
 
 @pytest.mark.parametrize("silent", range(5))
-def test_the_strongest_level_that_says_something_wins(path: Path, silent: int) -> None:
+@pytest.mark.parametrize("key", config.KEYS.values(), ids=lambda key: key.name)
+def test_the_strongest_level_that_says_something_wins(path: Path, key: config.Key, silent: int) -> None:
     """The first `silent` levels say nothing; the next one decides, and the chain shows all of them."""
-    saying = set(LEVELS[silent:])
+    said = dict(zip(LEVELS[:4], itertools.cycle(samples(key)), strict=False)) | {"default": key.default}
+    saying = [level for level in LEVELS[silent:] if level != "project" or key.project_scopable]
     if "global" in saying:
-        config.edit(path, {"apply.mode": SAID["global"]})
+        config.edit(path, {key.name: said["global"]})
     if "project" in saying:
-        config.edit(path, {"apply.mode": SAID["project"]}, project="web")
-    environ = {"CLEVERAGENTS_APPLY_MODE": SAID["environment"]} if "environment" in saying else {}
+        config.edit(path, {key.name: said["project"]}, project="web")
+    environ = {key.env: config.show(key, said["environment"])} if "environment" in saying else {}
 
     resolved = config.Config(path, environ).get(
-        "apply.mode", project="local/web", flag=SAID["flag"] if "flag" in saying else None
+        key.name, project="local/web", flag=config.show(key, said["flag"]) if "flag" in saying else None
     )
 
-    assert resolved.level == LEVELS[silent]
-    assert resolved.value == SAID.get(LEVELS[silent], "worktree")
+    assert (resolved.level.value, resolved.value) == (saying[0], said[saying[0]])
+    assert type(resolved.value) is type(key.default)
     assert [(level.value, value) for level, value in resolved.chain] == [
-        (level, SAID.get(level, "worktree") if level in saying else None) for level in LEVELS
+        (level, said[level] if level in saying else None) for level in LEVELS
     ]
 
 
@@ -162,6 +216,29 @@ def test_a_value_out_of_range_is_refused_with_what_is_allowed(path: Path, key: s
     assert config.KEYS[key].env in caught.value.message
 
 
+def beyond(key: config.Key) -> list[float | str]:
+    """The nearest values outside of the key's range."""
+    step = 1 if key.type == "int" else 0.001
+    if key.type == "duration":
+        return [f"{names.MAX_DURATION + 1}", f"{names.MAX_DURATION // 86_400 + 1}d", "-1"]
+    edges = [None if key.minimum is None else key.minimum - step, None if key.maximum is None else key.maximum + step]
+    return [edge for edge in edges if edge is not None]
+
+
+@pytest.mark.parametrize("key", config.KEYS.values(), ids=lambda key: key.name)
+def test_the_edges_of_a_range_are_inside_and_the_next_values_outside(path: Path, key: config.Key) -> None:
+    """From the environment and into the file."""
+    for value in samples(key):
+        assert config.Config(path, {key.env: config.show(key, value)}).value(key.name) == value
+        config.edit(path, {key.name: value})
+        assert config.Config(path, {}).value(key.name) == value
+    for value in beyond(key):
+        with pytest.raises(errors.InvalidConfigError, match="must be"):
+            config.Config(path, {key.env: str(value)}).get(key.name)
+        with pytest.raises(errors.InvalidConfigError, match="must be"):
+            config.edit(path, {key.name: value})
+
+
 @pytest.mark.parametrize(
     "line", ["max_workers = true", 'max_workers = "4"', "max_workers = 4.0", "max_workers = []", "max_workers = 0"]
 )
@@ -196,6 +273,7 @@ def test_a_stronger_level_hides_an_invalid_weaker_one_but_shows_it(path: Path) -
         (b'a = "x\n', 1, 7),
         (b"ok = 1\nx = \xff\n", 2, 5),
         (b"[core\n", 1, 6),
+        (b"\xef\xbb\xbf[core]\n", 1, 1),
     ],
 )
 def test_a_torn_file_is_an_error_with_line_and_column_and_is_never_overwritten(
@@ -224,10 +302,20 @@ def test_a_file_nested_without_end_is_an_error_not_a_crash(path: Path) -> None:
         config.Config(path, {}).get("core.format")
 
 
-def test_projects_that_are_no_table_are_an_unknown_key(path: Path) -> None:
-    path.write_text("projects = 3\n")
+@pytest.mark.parametrize(
+    ("body", "unknown"),
+    [
+        ("projects = 3", "projects"),
+        ('[projects."local/web"]\napply.mode = "index"\nlock.ttl = 9', 'projects."local/web".lock.ttl'),
+        # A project is written with its namespace, so this one is nobody's.
+        ("[projects.web]\napply.mode = 'index'", 'projects."web".apply.mode'),
+        ("[projects]\nWeb = 3", 'projects."Web"'),
+    ],
+)
+def test_what_nothing_reads_about_projects_is_an_unknown_key(path: Path, body: str, unknown: str) -> None:
+    path.write_text(body)
 
-    assert config.Config(path, {}).unknown_keys() == ["projects"]
+    assert config.Config(path, {}).unknown_keys() == [unknown]
 
 
 def test_an_unknown_key_is_not_found_and_the_nearest_is_named(path: Path) -> None:
@@ -289,6 +377,16 @@ def test_a_new_file_is_private_and_so_is_its_directory(tmp_path: Path) -> None:
     assert tomllib.loads(path.read_text()) == {
         "core": {"format": "json"}, "plan": {"retention": "14d"}, "async": {"enabled": False},
     }  # fmt: skip
+
+
+def test_a_file_that_others_could_read_is_private_after_an_edit(path: Path) -> None:
+    path.write_text("# mine\n")
+    path.chmod(0o644)
+
+    config.edit(path, {"core.format": "json"})
+
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
+    assert path.read_text().startswith("# mine\n")
 
 
 HANDWRITTEN = """\
@@ -410,8 +508,8 @@ LINES = st.one_of(
 
 
 @st.composite
-def documents(draw: st.DrawFn) -> str:
-    """Valid TOML: each line is kept when the text is still valid with it."""
+def statements(draw: st.DrawFn) -> list[str]:
+    """Valid TOML in pieces, most of them a line: each is kept when the text is still valid with it."""
     kept: list[str] = []
     for line in draw(st.lists(LINES, max_size=12)):
         try:
@@ -419,8 +517,14 @@ def documents(draw: st.DrawFn) -> str:
         except tomllib.TOMLDecodeError:
             continue
         kept.append(line)
-    text = "\n".join(kept) + draw(st.sampled_from(["", "\n"]))
-    return text.replace("\n", draw(st.sampled_from(["\n", "\r\n"])))
+    newline = draw(st.sampled_from(["\n", "\r\n"]))
+    ends = [*[newline] * (len(kept) - 1), draw(st.sampled_from(["", newline]))]
+    return [line.replace("\n", newline) + end for line, end in zip(kept, ends, strict=False)]
+
+
+def documents() -> st.SearchStrategy[str]:
+    """Valid TOML."""
+    return statements().map("".join)
 
 
 def flat(value: object, prefix: str = "") -> dict[str, str]:
@@ -467,6 +571,25 @@ def test_a_change_to_any_document_changes_that_key_alone(
     assert after.pop(place, None) == (None if value is None else repr(value))
     before.pop(place, None)
     assert after == before
+
+
+@settings(deadline=None)
+@given(statements(), PATHS, st.sampled_from([7, "x", None]))
+def test_every_statement_but_one_stays_as_it_is(
+    pieces: list[str], path: tuple[str, ...], value: int | str | None
+) -> None:
+    """Byte for byte: what is changed or added stands in one place."""
+    assume(not is_table(tomllib.loads("".join(pieces)), path))
+    try:
+        changed = toml_text.change("".join(pieces), {path: value})
+    except toml_text.CannotChangeError:
+        return
+
+    around = [("".join(pieces[:place]), "".join(pieces[place + 1 :])) for place in range(max(1, len(pieces)))]
+    assert any(
+        changed.startswith(before) and changed.endswith(after) and len(before) + len(after) <= len(changed)
+        for before, after in around
+    )
 
 
 @settings(deadline=None)

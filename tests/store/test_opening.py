@@ -7,6 +7,7 @@ import signal
 import stat
 import subprocess
 import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import cast
@@ -14,8 +15,8 @@ from typing import cast
 import apsw
 import pytest
 
-from store import errors, events, opening
-from store.clock import Clock
+from store import copies, errors, events, opening, restoring
+from store.clock import SECOND, Clock
 from store.database import Connection
 from tests.stores import Store, add_plan, opened
 
@@ -277,7 +278,7 @@ def test_flipped_bytes_are_found_after_an_unclean_end(tmp_path: Path) -> None:
     assert found == len(whole) // PAGE - 1
 
 
-def test_the_way_back_names_the_newest_copy(tmp_path: Path) -> None:
+def test_the_way_back_is_the_newest_copy(tmp_path: Path) -> None:
     path = filled(tmp_path)
     migrations = steps(tmp_path / "m", "CREATE TABLE more (x INTEGER) STRICT")
     with opened(tmp_path, migrations=migrations) as store:
@@ -286,8 +287,8 @@ def test_the_way_back_names_the_newest_copy(tmp_path: Path) -> None:
 
     error = refuse(tmp_path, migrations)
 
-    assert f"cp {copy} {path}" in error.suggestions[0]
-    assert f"mv {path} {path}.damaged" in error.suggestions[-1]
+    assert error.suggestions[0] == "ca diagnostics --repair"
+    assert opening.newest_sound_copy(tmp_path / "backups", migrations=migrations) == copy
 
 
 def test_following_the_way_back_works(tmp_path: Path) -> None:
@@ -299,7 +300,7 @@ def test_following_the_way_back_works(tmp_path: Path) -> None:
 
     with opened(tmp_path) as store:
         assert store.read.scalar("SELECT count(*) FROM plans") == 0
-    assert (tmp_path / "store.db.damaged").exists()
+    assert (tmp_path / "old-store" / "store.db").exists()
 
 
 def test_a_store_that_somebody_else_locks_is_refused_by_name(tmp_path: Path) -> None:
@@ -377,3 +378,131 @@ def test_a_copy_that_cannot_be_made_stops_the_migration(tmp_path: Path) -> None:
     connection = bare(tmp_path / "store.db")
     assert connection.execute("SELECT count(*) FROM sqlite_schema WHERE name = 'more'").fetchone() == (0,)
     connection.close()
+
+
+# --- copies, and the way back from one ------------------------------------------------------------------------------------
+
+
+def now(hours: float = 0) -> int:
+    return time.time_ns() // 1000 + int(hours * 3600 * SECOND)
+
+
+def test_a_store_that_changed_is_copied_once_a_day(tmp_path: Path) -> None:
+    """Open and in use it is copied whole; without a change, or within a day, there is no other copy."""
+    with opened(tmp_path) as store:
+        assert copies.make_daily(store.path, store.backups, now()) is None, "nothing happened yet"
+        add_plan(store, "p")
+        store.write(lambda tx: tx.event("something"))
+
+        first = copies.make_daily(store.path, store.backups, now())
+        store.write(lambda tx: tx.event("something"))
+        assert copies.make_daily(store.path, store.backups, now(23)) is None
+        second = copies.make_daily(store.path, store.backups, now(25))
+        assert copies.make_daily(store.path, store.backups, now(50)) is None, "nothing changed since"
+
+    assert first is not None
+    assert second is not None
+    assert copies.every(tmp_path / "backups") == [second, first]
+    assert {stat.S_IMODE(copy.stat().st_mode) for copy in (first, second)} == {0o600}
+    copy = bare(first)
+    assert copy.execute("SELECT count(*) FROM plans").fetchone() == (1,)
+    copy.close()
+
+
+def test_the_newest_daily_copies_stay_beside_those_of_migrations(tmp_path: Path) -> None:
+    (tmp_path / "backups").mkdir()
+    migrated = tmp_path / "backups" / "store-v1-20200101T000000000000.db"
+    migrated.touch()
+    made: list[Path | None] = []
+    with opened(tmp_path) as store:
+        for day in range(1, copies.KEPT + 3):
+            store.write(lambda tx: tx.event("something"))
+            made.append(copies.make_daily(store.path, store.backups, now(25 * day)))
+
+    assert set(copies.every(tmp_path / "backups")) == {migrated, *made[-copies.KEPT :]}
+
+
+def test_a_copy_that_cannot_be_made_leaves_the_earlier_ones(tmp_path: Path) -> None:
+    with opened(tmp_path) as store:
+        store.write(lambda tx: tx.event("something"))
+        first = copies.make_daily(store.path, store.backups, now())
+        store.write(lambda tx: tx.event("something"))
+        (store.backups / "daily.db.new").mkdir()
+
+        with pytest.raises(errors.CleverAgentsError):
+            copies.make_daily(store.path, store.backups, now(25))
+    assert copies.every(tmp_path / "backups") == [first]
+
+
+def with_copy(directory: Path) -> Path:
+    """A damaged store with a log beside it, and a sound copy of an earlier state; the copy."""
+    with opened(directory) as store:
+        add_plan(store, "early")
+        store.write(lambda tx: tx.event("something"))
+        copy = copies.make_daily(store.path, store.backups, now())
+        assert copy is not None
+        add_plan(store, "late")
+        log = Path(f"{store.path}-wal").read_bytes()
+    Path(f"{store.path}-wal").write_bytes(log)
+    zero(store.path)
+    return copy
+
+
+def test_copies_that_are_damaged_or_newer_are_passed_over(tmp_path: Path) -> None:
+    sound = with_copy(tmp_path)
+    for name, damage in (("store-daily-8.db", cut_tail), ("store-daily-9.db", empty)):
+        damage(Path(shutil.copy(sound, tmp_path / "backups" / name)))
+    newer = bare(Path(shutil.copy(sound, tmp_path / "backups" / "store-v9.db")))
+    newer.execute("PRAGMA user_version = 99")
+    newer.close()
+
+    assert opening.newest_sound_copy(tmp_path / "backups") == sound
+    sound.unlink()
+    assert opening.newest_sound_copy(tmp_path / "backups") is None
+
+
+def test_a_restored_store_is_the_copy_and_the_old_one_is_kept(tmp_path: Path) -> None:
+    """Its log is set aside with it: SQLite would write it into the copy."""
+    copy = with_copy(tmp_path)
+    path = tmp_path / "store.db"
+    old, log = path.read_bytes(), Path(f"{path}-wal").read_bytes()
+    assert log
+
+    aside = restoring.exchange(path, copy)
+
+    assert (aside.read_bytes(), Path(f"{aside}-wal").read_bytes()) == (old, log)
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
+    with opened(tmp_path) as store:
+        assert [row[0] for row in store.read.execute("SELECT name FROM plans")] == ["early"]
+        assert store.read.scalar("PRAGMA journal_mode") == "wal", "a copy is written without one"
+
+
+EXCHANGE = """
+import sys
+from pathlib import Path
+from store import restoring
+
+restoring.exchange(Path(sys.argv[1]), Path(sys.argv[2]))
+"""
+
+
+@pytest.mark.parametrize("number", [1, 2, 3, 4, 5])
+def test_a_restoration_that_is_killed_leaves_the_old_store_or_the_copy(tmp_path: Path, number: int) -> None:
+    """Never none, which would be taken for a new home; from the rename that decides on, the next start completes it."""
+    copy = with_copy(tmp_path)
+    path = tmp_path / "store.db"
+    old = path.read_bytes()
+    environment = {**os.environ, "CLEVERAGENTS_CRASH_AT": f"store.restore:{number}"}
+    command = [sys.executable, "-c", EXCHANGE, str(path), str(copy)]
+    assert subprocess.run(command, env=environment, cwd=ROOT, check=False).returncode == -signal.SIGKILL
+    assert path.exists()
+
+    if number == 1:
+        refuse(tmp_path)
+        return
+    with opened(tmp_path) as store:
+        assert [row[0] for row in store.read.execute("SELECT name FROM plans")] == ["early"]
+    (aside,) = (one for one in tmp_path.glob("store.db.damaged-*") if not one.name.endswith(("-wal", "-shm")))
+    assert aside.read_bytes() == old
+    assert Path(f"{aside}-wal").stat().st_size > 0
+    assert not list(tmp_path.glob("store.db.restored-*"))

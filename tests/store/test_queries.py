@@ -20,6 +20,7 @@ WHOLE_TABLE = {
     ("plans", "like"): "a part of an id is looked for in all ids",
     ("plans", "list"): "the newest ones that fit: it walks back from the newest and stops at the limit",
     ("plans", "count"): "how many fit is counted",
+    ("plans", "count_roots"): "how many there are is counted",
     ("plans", "unfinished_of_action"): "asked when an action is removed",
     ("jobs", "like"): "a part of an id is looked for in all ids",
     ("jobs", "latest"): "the newest that fit: it walks back from the newest and stops at the limit",

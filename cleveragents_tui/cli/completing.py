@@ -1,0 +1,172 @@
+"""What the words on a shell's command line may become; asked by the script of `ca completion`.
+
+Whatever goes wrong, nothing is printed: a message would land in the middle of what somebody is typing.
+"""
+
+import signal
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from types import FrameType
+from typing import NoReturn, TypeVar
+
+import click
+from click.shell_completion import BashComplete, CompletionItem, FishComplete, ShellComplete, ZshComplete
+
+from cleveragents_tui import wording
+from cleveragents_tui.cli import root
+from cleveragents_tui.cli.app import COMPLETE
+from cleveragents_tui.cli.session import Session
+from daemon import protocol
+from store import errors
+
+V = TypeVar("V")
+Items = list[CompletionItem[str]]
+
+SHELLS: Mapping[str, type[ShellComplete]] = {"bash": BashComplete, "zsh": ZshComplete, "fish": FishComplete}
+SECONDS = 1.0
+"""How long the daemon is waited for; then the shell gets nothing."""
+RECENT = 200
+"""So many of the newest plans and jobs are offered."""
+
+
+def respond(session: Session, instruction: str) -> int:
+    """Print the candidates for the command line that the shell has put into the environment; returns the exit code."""
+    shell = SHELLS.get(instruction.removesuffix("_complete"))
+    if shell is None:
+        return 1
+    try:
+        found = shell(root.make_root(), {"obj": session}, "ca", COMPLETE).complete()
+    except (Exception, SystemExit):  # noqa: BLE001  as the module says
+        return 1
+    session.out.say([found])
+    return 0
+
+
+def candidates(context: click.Context, kind: str, incomplete: str) -> Items:
+    """What `incomplete` may become where a thing of this kind is expected."""
+    if kind == "noun":
+        assert context.parent is not None, "only verbs of a noun have a parameter of that name"
+        kind = context.parent.info_name or ""
+    if kind in {"file", "directory"} or (kind == "project" and incomplete.startswith((".", "/", "~"))):
+        return [CompletionItem(incomplete, type="file" if kind == "file" else "dir")]
+    source = _SOURCES.get(kind)
+    if source is None:
+        return []
+    session = context.find_object(Session)
+    assert session is not None, "the root context is made with a session"
+    known = list(source(session, context, incomplete))
+    # Ids are taken in lower case too; a name that fits goes before.
+    fitting = [entry for entry in known if entry[0].startswith(incomplete)] or [
+        entry for entry in known if entry[0].startswith(incomplete.upper())
+    ]
+    return [CompletionItem(word, help=about or None) for word, about in fitting]
+
+
+Words = Iterable[tuple[str, str]]
+"""Candidates, each with what it is."""
+
+
+def _ask(session: Session, request: protocol.Request[V]) -> V:
+    signal.signal(signal.SIGALRM, _too_late)
+    signal.setitimer(signal.ITIMER_REAL, SECONDS)
+    try:
+        connection = session.existing()
+        if connection is None:
+            raise errors.DaemonUnavailableError("completion starts no daemon")
+        return connection.call(request)
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+
+
+def _too_late(_number: int, _frame: FrameType | None) -> NoReturn:
+    raise TimeoutError
+
+
+def _plans(session: Session, _context: click.Context, incomplete: str) -> Words:
+    for plan in _ask(session, protocol.PlanList(children=bool(incomplete), limit=RECENT)).plans:
+        about = f"{wording.position(plan)}, {wording.short_name(plan.action)} on {wording.projects(plan)}"
+        yield plan.name, about
+        yield from _ids(plan.plan_id, about, incomplete)
+
+
+def _ids(identity: str, about: str, incomplete: str) -> Words:
+    """An id, and the part of it that is shown; only for somebody who began to type it."""
+    if incomplete:
+        yield wording.short_id(identity), about
+        yield identity, about
+
+
+def _jobs(session: Session, _context: click.Context, incomplete: str) -> Words:
+    for job in _ask(session, protocol.JobList(limit=RECENT)).jobs:
+        about = f"{job.phase} {job.status}"
+        yield wording.short_id(job.job_id), about
+        if incomplete:
+            yield job.job_id, about
+
+
+def _steps(session: Session, context: click.Context, _incomplete: str) -> Words:
+    # Behind an option that still lacks its value the parser has stopped, with the arguments in `args`.
+    plan = context.params.get("plan") or next(iter(context.args), "")
+    return [(step.id, step.state) for step in _ask(session, protocol.PlanShow(plan=plan)).steps]
+
+
+def _projects(session: Session, _context: click.Context, incomplete: str) -> Words:
+    found = _ask(session, protocol.ProjectList()).projects
+    return _names([(project.name, project.path) for project in found], incomplete)
+
+
+def _actions(session: Session, _context: click.Context, incomplete: str) -> Words:
+    found = _ask(session, protocol.ActionList()).actions
+    return _names([(action.name, action.description) for action in found], incomplete)
+
+
+def _actors(session: Session, _context: click.Context, incomplete: str) -> Words:
+    found = _ask(session, protocol.ActorList()).actors
+    return _names([(actor.name, actor.description) for actor in found], incomplete)
+
+
+def _names(found: Sequence[tuple[str, str]], incomplete: str) -> Words:
+    """Names as short as they can be; whole to somebody who began with the namespace."""
+    for name, about in found:
+        short = wording.short_name(name)
+        yield (short if short.startswith(incomplete) else name), wording.plain(about).partition("\n")[0]
+
+
+def _keys(_session: Session, _context: click.Context, _incomplete: str) -> Words:
+    from store.config import KEYS  # noqa: PLC0415  only keys need the registry
+
+    return [(key.name, key.description) for key in KEYS.values()]
+
+
+def _pairs(session: Session, context: click.Context, incomplete: str) -> Words:
+    """KEY VALUE KEY VALUE: keys, and after a key what it may be."""
+    given = list[str](context.params.get("pairs_") or [])
+    return _choices(given[-1]) if len(given) % 2 else _keys(session, context, incomplete)
+
+
+def _profiles(_session: Session, _context: click.Context, _incomplete: str) -> Words:
+    return _choices("core.automation-profile")
+
+
+def _modes(_session: Session, _context: click.Context, _incomplete: str) -> Words:
+    return _choices("apply.mode")
+
+
+def _choices(key: str) -> Words:
+    from store import config  # noqa: PLC0415  as above
+
+    found = config.find(key)
+    return [(choice, "") for choice in found.choices or (("true", "false") if found.type == "bool" else ())]
+
+
+_SOURCES: Mapping[str, Callable[[Session, click.Context, str], Words]] = {
+    "plan": _plans,
+    "job": _jobs,
+    "step": _steps,
+    "project": _projects,
+    "action": _actions,
+    "actor": _actors,
+    "key": _keys,
+    "pair": _pairs,
+    "profile": _profiles,
+    "mode": _modes,
+}
