@@ -197,7 +197,7 @@ def check(home: Home, repository: Path, command: Shown) -> None:
 
 def without_times(line: str) -> str:
     """A line without what differs from run to run: durations, and what the daemon is doing."""
-    return re.sub(r"\b\d+(\.\d+)? (ms|s|min)\b|daemon up .*", "T", line)
+    return re.sub(r"( after)? \d+(\.\d+)? (ms|s|min)\b|daemon up .*", " T", line).replace(" T", "")
 
 
 def install_ca(home: Home) -> None:
