@@ -1,19 +1,21 @@
 """`ca job`: phases of plans, as the daemon works on them."""
 
 from collections.abc import Iterable, Sequence
+from pathlib import Path
 from typing import Any
 
 import click
 import msgspec
 
-from cleveragents_tui import wording
+from cleveragents_tui import client, wording
 from cleveragents_tui.cli import logs
 from cleveragents_tui.cli.commands import Noun
+from cleveragents_tui.cli.progress import TAIL_SECONDS, print_labelled
 from cleveragents_tui.cli.session import Session
 from cleveragents_tui.cli.several import each
 from cleveragents_tui.cli.tables import Cell, Column, pairs, table
-from cleveragents_tui.cli.watch import TIMED_OUT
-from cleveragents_tui.output import ErrorBody, Look, Result
+from cleveragents_tui.cli.watch import TIMED_OUT, reconnect
+from cleveragents_tui.output import ErrorBody, Look, Output, Result
 from cleveragents_tui.wording import Mood, Tone
 from daemon import protocol, views
 from store import errors
@@ -62,13 +64,7 @@ class JobLogsView(msgspec.Struct, frozen=True):
 def logs_(session: Session, job: str) -> Result[JobLogsView]:
     """Everything that the commands of a job printed, every attempt, byte for byte."""
     found = session.call(protocol.JobShow(job=job))
-    directory = session.paths.jobs / found.job_id
-    files = (
-        sorted(directory.glob("*.log"), key=lambda path: (path.stat().st_mtime_ns, path.name))
-        if directory.is_dir()
-        else []
-    )
-    contents = [(path, logs.content(str(path)) or b"") for path in files]
+    contents = [(path, logs.content(str(path)) or b"") for path in _log_files(session.paths.jobs / found.job_id)]
     if session.out.structured:
         shown = [LogFile(path.stem, str(path), content.decode(errors="backslashreplace")) for path, content in contents]
         return Result(JobLogsView(found.job_id, shown))
@@ -79,6 +75,57 @@ def logs_(session: Session, job: str) -> Result[JobLogsView]:
     if not contents:
         session.say("this job printed nothing")
     return Result(JobLogsView(found.job_id, []))
+
+
+def _log_files(directory: Path) -> list[Path]:
+    """The logs of a job, the latest last."""
+    return sorted(directory.glob("*.log"), key=lambda path: (path.stat().st_mtime_ns, path.name))
+
+
+@command.verb(examples=["ca job follow 8QK2M3XZ"])
+@click.argument("job")
+def follow(session: Session, job: str) -> Result[views.JobView]:
+    """What the commands of a job print, from its start until it is over; Ctrl-C stops following only."""
+    found = session.call(protocol.JobShow(job=job))
+    output = _Output(session.out, session.paths.jobs / found.job_id)
+    connection = client.connect_or_start(session.paths.socket, session.environ, session.say)
+    try:
+        while True:
+            try:
+                return _ended(_follow(connection, found.job_id, output))
+            except client.ConnectionLostError as error:
+                connection.close()
+                connection = reconnect(session, error, f"ca job follow {wording.short_id(found.job_id)}")
+    except KeyboardInterrupt:
+        session.out.talk("", f"Stopped watching; the job goes on. Its plan: ca plan show {found.plan_id}")
+        raise
+    finally:
+        connection.close()
+
+
+def _follow(connection: client.Client, job_id: str, output: "_Output") -> views.JobView:
+    waiting = connection.ask(protocol.JobWait(job=job_id))
+    while not waiting.ready:
+        connection.receive(TAIL_SECONDS)
+        output.print_new()
+    ended = waiting.result()
+    output.print_new(last=True)
+    return ended
+
+
+class _Output:
+    """The growing logs of a job."""
+
+    def __init__(self, out: Output, directory: Path) -> None:
+        self._out = out
+        self._directory = directory
+        self._logs: dict[Path, logs.Lines] = {}
+
+    def print_new(self, *, last: bool = False) -> None:
+        """Print the lines that were finished since the last call; with `last` also what has no end of line."""
+        for path in _log_files(self._directory):
+            lines = self._logs.setdefault(path, logs.Lines(str(path)))
+            print_labelled(self._out, path.stem, lines.read(last=last))
 
 
 @command.verb(examples=["ca job wait 8QK2M3XZ --timeout 60"])
@@ -94,6 +141,11 @@ def _wait(session: Session, job: str, timeout: float | None) -> Result[Any]:
         found = session.call(protocol.JobWait(job=job, timeout=timeout), timeout=None)
     except errors.TimedOutError as error:
         return Result(None, None, exit_code=TIMED_OUT, error=ErrorBody.of(error))
+    return _ended(found)
+
+
+def _ended(found: views.JobView) -> Result[views.JobView]:
+    """A job that was waited for."""
     code = EXIT_CODES.get(found.status, 0)
     if code == 0:
         return Result(found, _show)

@@ -6,7 +6,7 @@ to stderr except the steps' own output, which is data.
 
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Protocol
 
 from cleveragents_tui import wording
@@ -120,16 +120,20 @@ class Follower(PlainLines):
 
     def _print(self, log: str, *, last: bool = False) -> None:
         step, tail = self._tails[log]
-        look = self._out.talk_look if self._out.structured else self._out.look
-        prefix = look.paint(f"{step.ljust(self._width)} │ ", Tone.WAITING)
-        lines = tail.read(last=last)
-        if not lines:
-            return
-        if self._out.structured:
-            self._out.talk(*(prefix + line.decode(errors="backslashreplace") for line in lines))
-            return
-        head = self._out.encoded(prefix)
-        self._out.raw(b"".join(head + line + b"\n" for line in lines))
+        print_labelled(self._out, step.ljust(self._width), tail.read(last=last))
+
+
+def print_labelled(out: Output, label: str, lines: Sequence[bytes]) -> None:
+    """Lines of a log with a label in front: data, or talk beside a document for programs."""
+    if not lines:
+        return
+    look = out.talk_look if out.structured else out.look
+    prefix = look.paint(f"{label} │ ", Tone.WAITING)
+    if out.structured:
+        out.talk(*(prefix + line.decode(errors="backslashreplace") for line in lines))
+        return
+    head = out.encoded(prefix)
+    out.raw(b"".join(head + line + b"\n" for line in lines))
 
 
 class Block:

@@ -360,6 +360,7 @@ DATA: Final[Mapping[str, Schema]] = {
     "job list": listing("jobs", JOB),
     "job show": JOB,
     "job logs": record(job_id=ULID, logs=many(record(name=TEXT, path=TEXT, text=TEXT))),
+    "job follow": JOB,
     "job wait": {"anyOf": [JOB, listing("jobs", JOB)]},
     "job cancel": JOB,
     "job prune": record(jobs=COUNT, freed=COUNT),

@@ -1,6 +1,6 @@
 """`ca job`: what the daemon works on, phase by phase."""
 
-from tests.homes import Home
+from tests.homes import SECONDS, Home
 
 
 def test_each_phase_is_one_job(shared: Home) -> None:
@@ -123,6 +123,21 @@ def test_logs_have_every_command_of_the_job(shared: Home) -> None:
     assert logs == {"setup@0": "preparing\n", "s1.1": "one\n", "s2.1": "two\n"}
     text = shared.run("job", "logs", job_id).out
     assert text.index("preparing") < text.index("one") < text.index("two")
+
+
+def test_follow_prints_from_the_start_until_the_job_is_over(home: Home) -> None:
+    """The daemon may be replaced meanwhile; the exit code is that of a wait."""
+    gate = home.gate()
+    plan = home.use(home.action(f"echo begin; {gate.command}; printf end; exit 3"), home.repository(), code=None)
+    gate.wait()
+    with home.spawn("job", "follow", plan) as following:
+        assert following.stdout is not None
+        assert following.stdout.readline() == b"s1.1 \xe2\x94\x82 begin\n"
+        home.data("daemon", "restart")
+        gate.open()
+        out, err = following.communicate(timeout=SECONDS)
+
+    assert (following.returncode, out.decode().splitlines()) == (1, ["s1.1 │ end"]), err
 
 
 def test_unknown_job_is_not_found(shared: Home) -> None:

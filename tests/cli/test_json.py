@@ -80,6 +80,7 @@ VERBS: dict[str, Arguments] = {
     "job list": lambda _: [],
     "job show": lambda world: [world.job],
     "job logs": lambda world: [world.job],
+    "job follow": lambda world: [world.job],
     "job wait": lambda world: [world.job],
     "job cancel": lambda world: [world.home.plan(world.waiting)["job_id"] or world.waiting, "--yes"],
     "job prune": lambda _: [],
