@@ -202,6 +202,14 @@ class PlanApply(Request[views.PlanView], frozen=True, tag="plan.apply"):
     environment: dict[str, bytes] = {}
 
 
+class PlanPreview(Request[views.PlanPreviewView], frozen=True, tag="plan.preview"):
+    """What `PlanApply` would do now; nothing is changed."""
+
+    plan: str
+    mode: str | None = None
+    environment: dict[str, bytes] = {}
+
+
 class PlanCancel(Request[views.PlanView], frozen=True, tag="plan.cancel"):
     """Stop a plan for good; answered when its processes are gone."""
 
@@ -368,6 +376,7 @@ AnyRequest = (
     | PlanRun
     | PlanExecute
     | PlanApply
+    | PlanPreview
     | PlanCancel
     | PlanRevert
     | PlanPrompt

@@ -75,6 +75,42 @@ class AppliedView(View, frozen=True):
     undo: str
 
 
+class ConflictView(View, frozen=True):
+    path: str
+    kind: str
+
+
+class ProjectPreviewView(View, frozen=True):
+    """What Apply would do in one project.
+
+    Attributes:
+        branch: The one that is checked out; None for a folder and a detached HEAD.
+        moved: Whether the project differs from the base.
+        edited: Files of the change that have uncommitted edits too; both are kept.
+        conflicts: Where the two cannot be merged; then nothing is written anywhere.
+    """
+
+    project: str
+    path: str
+    branch: str | None
+    files: int
+    insertions: int
+    deletions: int
+    moved: bool
+    edited: list[str]
+    conflicts: list[ConflictView]
+
+
+class PlanPreviewView(View, frozen=True):
+    """What Apply would do now; `checks` names those that run on the merged result first."""
+
+    plan_id: str
+    digest: str
+    mode: str
+    projects: list[ProjectPreviewView]
+    checks: list[str]
+
+
 class PlanView(View, frozen=True):
     plan_id: str
     name: str

@@ -148,7 +148,7 @@ def apply(
     settings = {name: value for name, value in environment(session).items() if name.startswith("CLEVERAGENTS_")}
 
     def one(plan: str) -> Result[Any]:
-        digest = _confirm_apply(session, plan, mode, expect) if ask else expect
+        digest = _confirm_apply(session, plan, mode, expect, settings) if ask else expect
         moved = session.call(
             protocol.PlanApply(plan=plan, expect=digest, mode=mode, allow_empty=allow_empty, environment=settings)
         )
@@ -159,7 +159,9 @@ def apply(
     return each(session, plans, one)
 
 
-def _confirm_apply(session: Session, name: str, mode: str | None, expect: str | None) -> str | None:
+def _confirm_apply(
+    session: Session, name: str, mode: str | None, expect: str | None, settings: dict[str, bytes]
+) -> str | None:
     """Show what would be applied and ask; returns the digest that was shown, so that nothing else is applied."""
     plan = session.call(protocol.PlanShow(plan=name))
     if (plan.phase, plan.state) not in {
@@ -168,9 +170,10 @@ def _confirm_apply(session: Session, name: str, mode: str | None, expect: str | 
         ("apply", "constrained"),
     } or plan.diff is None:
         return expect  # the daemon says why it cannot be applied, or that it is already
-    chosen = mode or str(session.setting("apply.mode", project=plan.projects[0]))
-    look = session.out.talk_look
-    session.confirm(*plan_text.about_to_apply(plan, look), plan_text.apply_question(chosen))
+    preview = session.call(protocol.PlanPreview(plan=plan.plan_id, mode=mode, environment=settings))
+    session.confirm(
+        *plan_text.about_to_apply(plan.name, preview, session.out.talk_look), plan_text.apply_question(preview)
+    )
     return expect or plan.diff.digest
 
 

@@ -170,11 +170,31 @@ def applied_result(result: Result[views.PlanView]) -> Result[Any]:
     return Result(plan.applied, lambda _applied_view, look: settled(plan, look), exit_code=result.exit_code)
 
 
-def about_to_apply(plan: views.PlanView, look: Look) -> Iterable[str]:
-    """What `plan apply` is about to do."""
-    digest = wording.short_digest(plan.diff.digest) if plan.diff is not None else ""
-    aside = look.dim(f"the change {digest}   review: ca plan diff {plan.name}")
-    yield f"  {look.bold(wording.projects(plan))}   {_change(plan)}   {aside}"
+def about_to_apply(name: str, preview: views.PlanPreviewView, look: Look) -> Iterable[str]:
+    """What `plan apply` is about to do, project by project."""
+    yield from table(look, _TARGETS, [_target(project) for project in preview.projects], heading=False, indent=2)
+    for project in preview.projects:
+        for conflict in project.conflicts:
+            yield f"    {look.paint('✘', Tone.FAILED)} {wording.plain(conflict.path)} ({conflict.kind})"
+    if preview.checks:
+        yield f"  {look.dim('checked first, on the merged result:')} {wording.plain(', '.join(preview.checks))}"
+    yield f"  {look.dim(f'the change {wording.short_digest(preview.digest)}   review: ca plan diff {name}')}"
+
+
+_TARGETS = (Column(minimum=8), Column(drop=1), Column(), Column(minimum=16))
+
+
+def _target(project: views.ProjectPreviewView) -> list[Cell | str]:
+    change = wording.change(project.files, project.insertions, project.deletions)
+    if project.conflicts:
+        change, verdict = "", Cell("collides with your own changes; nothing would be written", Tone.FAILED)
+    elif project.edited:
+        verdict = Cell(f"merges cleanly, {len(project.edited)} of them with edits of yours, which are kept", Tone.DONE)
+    elif project.moved:
+        verdict = Cell("merges cleanly with what is there now", Tone.DONE)
+    else:
+        verdict = Cell("merges cleanly", Tone.DONE)
+    return [Cell(wording.short_name(project.project), bold=True), wording.plain(project.branch or ""), change, verdict]
 
 
 _QUESTIONS = {
@@ -185,9 +205,11 @@ _QUESTIONS = {
 }
 
 
-def apply_question(mode: str) -> str:
-    """What a mode means, as a question."""
-    return _QUESTIONS.get(mode, f"Apply in mode {mode}?")
+def apply_question(preview: views.PlanPreviewView) -> str:
+    """What the mode means, as a question."""
+    if any(project.conflicts for project in preview.projects):
+        return "Try it all the same?"
+    return _QUESTIONS[preview.mode]
 
 
 def dry_run(view: views.DryRunView, look: Look) -> Iterable[str]:

@@ -21,6 +21,7 @@ READS: frozenset[type] = frozenset({
     protocol.Status, protocol.DaemonStatus, protocol.Diagnostics, protocol.EventList, protocol.PlanList, protocol.PlanShow,
     protocol.PlanTree, protocol.PlanDiff, protocol.PlanErrors, protocol.JobList, protocol.JobShow, protocol.ActionList,
     protocol.ActionShow, protocol.ActorList, protocol.ActorShow, protocol.PlanArtifacts, protocol.PlanExplain,
+    protocol.PlanPreview,
     protocol.ProjectList, protocol.ProjectShow,
 })  # fmt: skip
 """Requests that change nothing, so that asking twice does no harm."""

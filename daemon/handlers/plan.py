@@ -7,7 +7,7 @@ from pathlib import Path
 
 import msgspec
 
-from daemon import cleanup, environments, lookup, planning, protocol, show, undo, views
+from daemon import cleanup, environments, lookup, planning, previewing, protocol, refusals, show, undo, views
 from daemon.calls import Call, Table
 from daemon.handlers import project as project_handlers
 from daemon.lifecycle import ACTIVE, Outcome
@@ -15,7 +15,7 @@ from store import definitions, errors, names, plans
 from store.config import Config
 from store.database import Transaction
 from store.records import Plan, Project
-from store.states import State
+from store.states import Phase, Position, State
 
 
 async def use(call: Call, request: protocol.PlanUse) -> views.PlanView:
@@ -110,7 +110,13 @@ async def apply(call: Call, request: protocol.PlanApply) -> views.PlanView:
     return await _move(call, request.plan, move)
 
 
-def _mode(call: Call, request: protocol.PlanApply, plan: Plan) -> str:
+async def preview(call: Call, request: protocol.PlanPreview) -> views.PlanPreviewView:
+    plan = lookup.plan(call.services.db.read, request.plan)
+    refusals.unless_allowed(plan, Position(Phase.APPLY, State.QUEUED))
+    return await previewing.preview(call.services, plan, _mode(call, request, plan))
+
+
+def _mode(call: Call, request: protocol.PlanApply | protocol.PlanPreview, plan: Plan) -> str:
     """The apply mode: flag, then environment, project and configuration; the projects of a plan are applied alike.
 
     Raises:
@@ -211,6 +217,7 @@ TABLE: Table = {
     protocol.PlanRun: run,
     protocol.PlanExecute: execute,
     protocol.PlanApply: apply,
+    protocol.PlanPreview: preview,
     protocol.PlanCancel: cancel,
     protocol.PlanRevert: revert,
     protocol.PlanUndo: undo_,

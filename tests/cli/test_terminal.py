@@ -56,6 +56,30 @@ def test_apply_shows_what_it_is_about_to_do_and_asks(shared: Home) -> None:
     assert (root / "new.txt").read_text() == "x\n"
 
 
+def test_apply_tells_before_it_asks_how_the_merge_will_go(shared: Home) -> None:
+    """Edits of the user's beside the change and in its way; a look leaves no ref behind."""
+    root = shared.repository()
+    plan = shared.executed("sed -i s/one/ONE/ a.txt", project=root, checks=[{"run": "true", "name": "tests"}])
+    refs = shared.git(root, "for-each-ref")
+
+    def told(content: str) -> str:
+        (root / "a.txt").write_text(content)
+        with unchanged(root):
+            return on_terminal(shared, "plan", "apply", plan, typed="n\n", NO_COLOR="1").out
+
+    assert "merges cleanly\n" in told("one\ntwo\nthree\n")
+    beside = told("one\ntwo\nthree\nmine\n")
+    assert "merges cleanly, 1 of them with edits of yours, which are kept" in beside
+    assert "on the merged result: tests" in beside
+    against = told("mine\ntwo\nthree\n")
+    assert "collides with your own changes; nothing would be written" in against
+    assert "✘ a.txt (content)" in against
+    assert shared.position(plan) == "execute/complete"
+    assert shared.git(root, "for-each-ref") == refs
+    kept = shared.data("plan", "artifacts", plan)["artifacts"]
+    assert {one["kind"] for one in kept if one["ref"]} == {"base", "checkpoint"}
+
+
 @pytest.mark.parametrize("verb", ["apply", "cancel", "revert"])
 def test_no_is_taken_for_no(shared: Home, verb: str) -> None:
     root = shared.repository()
