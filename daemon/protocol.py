@@ -510,7 +510,10 @@ def _decode(decoder: msgspec.msgpack.Decoder[M], body: bytes) -> M:
     try:
         return decoder.decode(body)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise errors.ProtocolError(f"a message could not be read: {error}") from error
+        # Most likely the two ends are of different versions.
+        raise errors.ProtocolError(
+            f"a message could not be read: {error}", suggestions=["ca daemon restart"]
+        ) from error
 
 
 def answer_type(request: Request[V]) -> type[V]:

@@ -12,6 +12,7 @@ import msgspec
 import pytest
 
 from daemon import action_schema
+from tests.cli import schemas
 from tests.homes import Home, put
 
 ROOT = Path(__file__).parents[2]
@@ -127,3 +128,47 @@ def test_the_example_of_an_action_file_is_valid(home: Home) -> None:
     file = home.work / "example.yaml"
     file.write_text(example)
     assert home.data("action", "validate", str(file))["name"] == "local/modernise"
+
+
+SHAPES = {
+    "action view": schemas.ACTION,
+    "actor view": schemas.ACTOR,
+    "applied view": schemas.APPLIED,
+    "artifact view": schemas.ARTIFACT,
+    "children view": schemas.CHILDREN,
+    "daemon view": schemas.DAEMON,
+    "decision view": schemas.DECISION,
+    "diagnostics view": schemas.DIAGNOSTICS,
+    "diff stat view": schemas.DIFF_STAT,
+    "dry run view": schemas.DRY_RUN,
+    "error view": schemas.ERROR,
+    "event view": schemas.EVENT,
+    "failed step view": schemas.FAILED_STEP,
+    "file view": schemas.CHANGED_FILE,
+    "job prune view": schemas.DATA["job prune"],
+    "job view": schemas.JOB,
+    "jobs view": schemas.DATA["job list"],
+    "plan artifacts view": schemas.DATA["plan artifacts"],
+    "plan diff view": schemas.PLAN_DIFF,
+    "plan errors view": schemas.DATA["plan errors"],
+    "plan explain view": schemas.PLAN_EXPLAIN,
+    "plan tree view": schemas.PLAN_TREE,
+    "plan view": schemas.PLAN,
+    "plans view": schemas.DATA["plan list"],
+    "project view": schemas.PROJECT,
+    "prune view": schemas.PRUNE,
+    "removed view": schemas.REMOVED,
+    "sandbox view": schemas.SANDBOX,
+    "status totals view": schemas.TOTALS,
+    "status view": schemas.DATA["status"],
+    "step view": schemas.STEP,
+    "worker view": schemas.WORKER,
+}
+
+
+@pytest.mark.parametrize("shape", list(SHAPES))
+def test_documented_shape_is_that_of_the_schema(shape: str) -> None:
+    """What every printed document is held to is what the page says."""
+    section = (ROOT / "docs" / "protocol.md").read_text().split(f"### {shape}\n")[1].split("\n### ")[0]
+
+    assert set(re.findall(r"^\| `(\w+)` \|", section, re.MULTILINE)) == set(SHAPES[shape]["properties"])
