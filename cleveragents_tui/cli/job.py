@@ -14,7 +14,7 @@ from cleveragents_tui.cli.progress import TAIL_SECONDS, print_labelled
 from cleveragents_tui.cli.session import Session
 from cleveragents_tui.cli.several import each
 from cleveragents_tui.cli.tables import Cell, Column, pairs, table
-from cleveragents_tui.cli.watch import TIMED_OUT, reconnect
+from cleveragents_tui.cli.watch import TIMED_OUT, staying_connected
 from cleveragents_tui.output import ErrorBody, Look, Output, Result
 from cleveragents_tui.wording import Mood, Tone
 from daemon import protocol, views
@@ -88,19 +88,12 @@ def follow(session: Session, job: str) -> Result[views.JobView]:
     """What the commands of a job print, from its start until it is over; Ctrl-C stops following only."""
     found = session.call(protocol.JobShow(job=job))
     output = _Output(session.out, session.paths.jobs / found.job_id)
-    connection = client.connect_or_start(session.paths.socket, session.environ, session.say)
+    again = f"ca job follow {wording.short_id(found.job_id)}"
     try:
-        while True:
-            try:
-                return _ended(_follow(connection, found.job_id, output))
-            except client.ConnectionLostError as error:
-                connection.close()
-                connection = reconnect(session, error, f"ca job follow {wording.short_id(found.job_id)}")
+        return _ended(staying_connected(session, lambda connection: _follow(connection, found.job_id, output), again))
     except KeyboardInterrupt:
         session.out.talk("", f"Stopped watching; the job goes on. Its plan: ca plan show {found.plan_id}")
         raise
-    finally:
-        connection.close()
 
 
 def _follow(connection: client.Client, job_id: str, output: "_Output") -> views.JobView:

@@ -2,9 +2,9 @@
 
 import contextlib
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from functools import partial
-from typing import cast
+from typing import TypeVar, cast
 
 from cleveragents_tui import client, wording
 from cleveragents_tui.cli.progress import Spectator
@@ -14,6 +14,8 @@ from cleveragents_tui.output import ErrorBody, Look, Renderer, Result
 from cleveragents_tui.wording import Tone
 from daemon import protocol, views
 from store import errors
+
+V = TypeVar("V")
 
 LOOK_SECONDS = 0.1
 """A plan whose events come in a flood is looked at no more often than this."""
@@ -35,20 +37,32 @@ def watch(session: Session, plan_id: str, spectator: Spectator, timeout: float |
         ConnectionLostError: the daemon went away and did not come back.
     """
     deadline = None if timeout is None else time.monotonic() + timeout
-    connection = client.connect_or_start(session.paths.socket, session.environ, session.say)
     try:
-        while True:
-            try:
-                return _watch(connection, plan_id, spectator, deadline)
-            except client.ConnectionLostError as error:
-                connection.close()
-                connection = reconnect(session, error, f"ca plan wait {plan_id}")
+        return staying_connected(
+            session, lambda connection: _watch(connection, plan_id, spectator, deadline), f"ca plan wait {plan_id}"
+        )
     except KeyboardInterrupt:
         spectator.end()
         session.out.talk(
             "", f"Stopped watching; the plan goes on. Stop it with: ca plan cancel {_name(session, plan_id)}"
         )
         raise
+
+
+def staying_connected(session: Session, work: Callable[[client.Client], V], again: str) -> V:
+    """Do something on a connection of its own, and again from its beginning when the daemon is replaced meanwhile.
+
+    Raises:
+        ConnectionLostError: the daemon went away and did not come back; `again` is the command that helps then.
+    """
+    connection = client.connect_or_start(session.paths.socket, session.environ, session.say)
+    try:
+        while True:
+            try:
+                return work(connection)
+            except client.ConnectionLostError as error:
+                connection.close()
+                connection = reconnect(session, error, again)
     finally:
         connection.close()
 

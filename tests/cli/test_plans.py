@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 
 from tests.homes import Home, tree
@@ -719,10 +720,10 @@ def test_interrupted_follow_leaves_the_plan_running(home: Home) -> None:
 
 
 def _has_subscribed(home: Home) -> bool:
-    """Whether one follows: it asked on one connection and listens on a second; the third is of the one that looks here."""
-    pid = home.data("daemon", "status")["pid"]
-    daemon = next(found for found in home.processes() if found.pid == pid)
-    return len([found for found in daemon.net_connections("unix") if found.status != "LISTEN"]) > 2
+    """Whether one follows: beside the socket itself there are the connection on which it asked and that on which it listens."""
+    daemon = home.data("daemon", "status")
+    connections = psutil.Process(daemon["pid"]).net_connections("unix")
+    return len([found for found in connections if found.laddr == daemon["socket"]]) == 3
 
 
 def test_use_with_follow_stays_until_the_plan_waits(shared: Home) -> None:
