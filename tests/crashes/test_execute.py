@@ -27,9 +27,14 @@ def started(home: daemons.Home, project: Path, steps: list[str]) -> daemons.Daem
     daemon = home.start()
     daemons.add_action(daemon, "work", steps)
     daemon.ask(daemons.use("work", [daemons.add_project(daemon, project)], name="p"))
-    log = Path(daemon.wait_for_step("p", "s1").log or "")
-    wait_until(lambda: "begin" in log.read_text())
+    until_it_runs(daemon)
     return daemon
+
+
+def until_it_runs(daemon: daemons.Daemon, plan: str = "p") -> None:
+    """Until the `waiting_step` s1 of a plan has said `begin`; it is noted before it may run."""
+    log = Path(daemon.wait_for_step(plan, "s1").log or "")
+    wait_until(lambda: "begin" in log.read_text())
 
 
 def step_pid(home: daemons.Home) -> int:
@@ -180,7 +185,7 @@ def test_a_step_deadline_holds_after_a_restart(home: daemons.Home, project: Path
     first = home.start()
     daemons.add_action(first, "work", [{"id": "s1", "run": waiting_step(gate), "timeout": "1000s"}])
     first.ask(daemons.use("work", [daemons.add_project(first, project)], name="p"))
-    first.wait_for_step("p", "s1")
+    until_it_runs(first)
     first.kill()
     change_row(home, "UPDATE steps SET deadline_at = started_at + ?", 1)
 
@@ -266,7 +271,7 @@ def test_one_unreadable_plan_does_not_stop_the_daemon(home: daemons.Home, projec
     """It is failed with what is wrong; the others go on."""
     first = started(home, project, [waiting_step(gate)])
     first.ask(daemons.use("work", ["proj"], name="q"))
-    first.wait_for_step("q", "s1")
+    until_it_runs(first, "q")
     first.kill()
     change_row(home, "UPDATE plans SET definition_json = ? WHERE name = 'p'", "{")
 
