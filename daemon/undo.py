@@ -96,7 +96,7 @@ async def _restore(services: Services, plan: Plan, entries: Sequence[JournalEntr
             left = await asyncio.to_thread(writing.undo, repository, all_, keep_going=keep_going)
             restored.append((repository, [entry for entry in all_ if entry.path not in left]))
             skipped += left
-    except errors.CleverAgentsError:
+    except Exception:  # a defect must not leave one project restored and the other applied either
         for repository, entries_ in restored:
             await asyncio.to_thread(writing.advance, repository, entries_)
         raise
