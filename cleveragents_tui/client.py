@@ -8,6 +8,8 @@ import errno
 import os
 import socket
 import stat
+import struct
+import sys
 import time
 from collections import deque
 from collections.abc import Callable, Mapping
@@ -41,16 +43,25 @@ class ConnectionLostError(errors.DaemonUnavailableError):
 
 
 class VersionSkewError(errors.DaemonUnavailableError):
-    """A daemon answers, and speaks another protocol."""
+    """A daemon answers, and speaks another protocol.
 
-    def __init__(self, hello: protocol.Hello) -> None:
-        newer = "newer" if hello.protocol > protocol.PROTOCOL_VERSION else "older"
+    Attributes:
+        older: Than this program.
+        version: Of the daemon.
+        pid: To be sent a signal, which every version understands; None when the kernel does not confirm it.
+    """
+
+    def __init__(self, hello: protocol.Hello, peer: int) -> None:
+        self.older = hello.protocol < protocol.PROTOCOL_VERSION
+        self.version = hello.version
+        self.pid = peer if peer == hello.pid else None
+        age = "older" if self.older else "newer"
         super().__init__(
-            f"the running daemon (version {hello.version}, pid {hello.pid}) is {newer} than this `ca` (version {VERSION})",
+            f"the running daemon (version {hello.version}, pid {hello.pid}) is {age} than this `ca` (version {VERSION}), "
+            "and they do not understand each other",
             detail={"daemon_protocol": hello.protocol, "protocol": protocol.PROTOCOL_VERSION, "pid": hello.pid},
-            suggestions=["ca daemon restart"],
+            suggestions=["ca daemon restart"] if self.older else ["update this `ca`", "ca daemon restart"],
         )
-        self.pid = hello.pid
 
 
 class Client:
@@ -59,7 +70,8 @@ class Client:
     Attributes:
         hello: What the daemon said of itself.
         messages: Sentences that came beside the answers, for the user.
-        last_seq: The number of the newest event that was taken in.
+        last_seq: The number of the newest event that `events` handed out: with it a subscription goes on over another
+            connection. None before the first subscription is answered.
     """
 
     def __init__(self, connection: socket.socket) -> None:
@@ -68,7 +80,8 @@ class Client:
         self._last_id = 0
         self._answers: dict[int, protocol.Reply | protocol.Failure] = {}
         self._events: deque[views.EventView] = deque()
-        self.last_seq = 0
+        self.last_seq: int | None = None
+        self._newest = 0
         self._subscription: protocol.Subscribe | None = None
         self._behind: int | None = None
         self.messages: list[str] = []
@@ -77,6 +90,10 @@ class Client:
     def close(self) -> None:
         """Hang up."""
         self._socket.close()
+
+    def fileno(self) -> int:
+        """For `select`: it is readable when the daemon sent something that `receive` has not taken in."""
+        return self._socket.fileno()
 
     def _greet(self) -> protocol.Hello:
         mine = protocol.Hello(protocol=protocol.PROTOCOL_VERSION, version=VERSION, pid=os.getpid())
@@ -94,7 +111,7 @@ class Client:
         if not isinstance(message, protocol.Hello):
             raise errors.ProtocolError("the daemon did not say hello first", suggestions=["ca daemon restart"])
         if message.protocol != protocol.PROTOCOL_VERSION:
-            raise VersionSkewError(message)
+            raise VersionSkewError(message, _peer_pid(self._socket))
         if lost is not None:
             raise lost
         return message
@@ -118,7 +135,9 @@ class Client:
     def subscribe(self, *, since: int | None = None, plan: str | None = None) -> None:
         """Be told of events from now on; they come out of `events`."""
         self._subscription = protocol.Subscribe(since=since, plan=plan)
-        self.last_seq = max(self.last_seq, self.call(self._subscription).seq)
+        self._newest = self.call(self._subscription).seq
+        if not self._events:
+            self.last_seq = self._newest
 
     def events(self) -> list[views.EventView]:
         """The events that have come since the last call; those that the daemon dropped for a slow reader are fetched."""
@@ -126,25 +145,27 @@ class Client:
             self._catch_up(self._behind)
         found = list(self._events)
         self._events.clear()
+        if found:
+            self.last_seq = found[-1].seq
         return found
 
     def _catch_up(self, seq: int) -> None:
         assert self._subscription is not None
         self._behind = None
         plan = self._subscription.plan
-        seq = max(seq, self.last_seq)
+        seq = max(seq, self._newest)
         while True:
             page = self.call(protocol.EventList(since=seq, plan=plan, limit=CATCH_UP_PAGE)).events
             for event in page:
                 self._note(event)
-            seq = max(seq, self.last_seq)
+            seq = max(seq, self._newest)
             if len(page) < CATCH_UP_PAGE:
                 break
         self.subscribe(since=seq, plan=plan)
 
     def _note(self, event: views.EventView) -> None:
-        if event.seq > self.last_seq:
-            self.last_seq = event.seq
+        if event.seq > self._newest:
+            self._newest = event.seq
             self._events.append(event)
 
     def receive(self, timeout: float | None) -> bool:
@@ -335,13 +356,26 @@ def connect_or_start(path: Path, environ: Mapping[str, str], announce: Callable[
     """
     try:
         found = connect(path)
-    except NoDaemonError:
+    except (NoDaemonError, ConnectionLostError):  # the latter is one that was about to end
         found = None
+    except VersionSkewError as skew:
+        from cleveragents_tui import starting  # noqa: PLC0415  as below
+
+        return starting.take_over(skew, path, environ, announce)
     if found is not None and not found.hello.draining and found.hello.version == VERSION:
         return found
     from cleveragents_tui import starting  # noqa: PLC0415  a command that finds its daemon does not need it
 
     return starting.bring_up(found, path, environ, announce)
+
+
+def _peer_pid(connection: socket.socket) -> int:
+    """The process that listens, as the kernel knows it; 0 when it is in another container."""
+    if sys.platform == "darwin":
+        local_peerpid = 0x002  # <sys/un.h>
+        return connection.getsockopt(0, local_peerpid)
+    credentials = connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, struct.calcsize("3i"))
+    return int(struct.unpack("3i", credentials)[0])
 
 
 def _deaf() -> errors.DaemonUnavailableError:

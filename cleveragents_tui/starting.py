@@ -3,7 +3,10 @@
 What a step does goes on while its daemon is replaced: the new one adopts it.
 """
 
+import contextlib
+import os
 import re
+import signal
 import subprocess
 import sys
 import time
@@ -13,11 +16,12 @@ from typing import Any
 
 import msgspec
 
-from cleveragents_tui.client import Client, ConnectionLostError, NoDaemonError, connect
+from cleveragents_tui.client import Client, ConnectionLostError, NoDaemonError, VersionSkewError, connect
 from daemon import protocol, views
 from store import errors
 from store.version import VERSION
 
+_TAKING_OVER = f"the daemon is version {{}}; {VERSION} takes over, and running steps go on"
 DRAINING_SECONDS = 20.0
 """How long a command waits for a daemon that is about to go."""
 
@@ -29,29 +33,71 @@ def bring_up(found: Client | None, path: Path, environ: Mapping[str, str], annou
         DaemonUnavailableError: none runs, and none may be started.
         CleverAgentsError: why it could not start, in its own words.
     """
-    may_start = environ.get("CLEVERAGENTS_NO_AUTOSTART") != "1"
-    if found is not None and not found.hello.draining:
-        if not (may_start and is_older(found.hello.version)):
-            return found
-        announce(f"the daemon is version {found.hello.version}; {VERSION} takes over, and running steps go on")
-        found.call(protocol.DaemonStop())
-    if found is not None:
-        _wait_until_gone(found, path)
-    if not may_start:
+    deadline = time.monotonic() + DRAINING_SECONDS
+    # The one that comes next may have been started by an older program that waited as we do.
+    while found is None or time.monotonic() < deadline:
+        if found is None:
+            _check_may_start(path, environ)
+            found = start(path, environ)
+            announce(f"started the daemon (pid {found.hello.pid})")
+        elif found.hello.draining:
+            announce(f"the daemon (pid {found.hello.pid}) is stopping; waiting until it is gone")
+            found = _await_successor(found, path, deadline)
+        elif _may_start(environ) and is_older(found.hello.version):
+            announce(_TAKING_OVER.format(found.hello.version))
+            _ask_to_stop(found)
+            found = _await_successor(found, path, deadline)
+        else:
+            break
+    return found
+
+
+def take_over(
+    skew: VersionSkewError, path: Path, environ: Mapping[str, str], announce: Callable[[str], None]
+) -> Client:
+    """A daemon of this version in the place of an older one that does not understand us.
+
+    Raises:
+        VersionSkewError: it is newer, or nothing may be started.
+        CleverAgentsError: as `bring_up`.
+    """
+    if not skew.older or skew.pid is None or not _may_start(environ):
+        raise skew
+    announce(_TAKING_OVER.format(skew.version))
+    deadline = time.monotonic() + DRAINING_SECONDS
+    with contextlib.suppress(ProcessLookupError):
+        os.kill(skew.pid, signal.SIGTERM)
+    while True:
+        with contextlib.suppress(ConnectionLostError):
+            try:
+                return bring_up(connect(path), path, environ, announce)
+            except NoDaemonError:
+                return bring_up(None, path, environ, announce)
+            except VersionSkewError as still:
+                if still.pid != skew.pid or time.monotonic() > deadline:
+                    raise
+        time.sleep(0.02)
+
+
+def _may_start(environ: Mapping[str, str]) -> bool:
+    return environ.get("CLEVERAGENTS_NO_AUTOSTART") != "1"
+
+
+def _check_may_start(path: Path, environ: Mapping[str, str]) -> None:
+    if not _may_start(environ):
         raise errors.DaemonUnavailableError(
             "the daemon is not running, and CLEVERAGENTS_NO_AUTOSTART forbids starting it",
             detail={"socket": str(path)},
             suggestions=["ca daemon start"],
         )
-    client = start(path, environ)
-    announce(f"started the daemon (pid {client.hello.pid})")
-    return client
 
 
 def end(client: Client, path: Path) -> None:
     """Have a daemon end, and wait until it is gone; what its steps do goes on."""
-    client.call(protocol.DaemonStop())
-    _wait_until_gone(client, path)
+    _ask_to_stop(client)
+    successor = _await_successor(client, path, time.monotonic() + DRAINING_SECONDS)
+    if successor is not None:
+        successor.close()
 
 
 def is_older(version: str) -> bool:
@@ -63,18 +109,29 @@ def _numbers(version: str) -> list[int]:
     return [int(number) for number in re.findall(r"\d+", version)]
 
 
-def _wait_until_gone(client: Client, path: Path) -> None:
-    deadline = time.monotonic() + DRAINING_SECONDS
-    try:
+def _ask_to_stop(client: Client) -> None:
+    with contextlib.suppress(ConnectionLostError):  # somebody else was quicker
+        client.call(protocol.DaemonStop())
+
+
+def _await_successor(client: Client, path: Path, deadline: float) -> Client | None:
+    """Wait until this daemon is gone; the one that is there then, None when there is none.
+
+    At the deadline it is the same one still.
+    """
+    with contextlib.suppress(ConnectionLostError):
         while client.receive(max(0.001, deadline - time.monotonic())):
             pass
-    except ConnectionLostError:
-        client.close()
-    while time.monotonic() < deadline:
-        try:
-            connect(path).close()
-        except (NoDaemonError, ConnectionLostError):
-            return
+    client.close()
+    while True:
+        with contextlib.suppress(ConnectionLostError):
+            try:
+                found = connect(path)
+            except NoDaemonError:
+                return None
+            if found.hello.pid != client.hello.pid or time.monotonic() > deadline:
+                return found
+            found.close()
         time.sleep(0.02)
 
 
@@ -85,17 +142,23 @@ def start(path: Path, environ: Mapping[str, str]) -> Client:
         CleverAgentsError: why it could not start, in its own words.
         DaemonUnavailableError: it ended at once.
     """
-    ready = _run_start(environ)
+    found = _start(path, environ)
+    if found is not None and found.hello.draining:
+        found = _await_successor(found, path, time.monotonic() + DRAINING_SECONDS)
+    if found is None:  # what answered was about to leave
+        found = _start(path, environ)
+    if found is None:
+        raise errors.DaemonUnavailableError("the daemon was started and ended at once", suggestions=["ca daemon logs"])
+    return found
+
+
+def _start(path: Path, environ: Mapping[str, str]) -> Client | None:
+    """The daemon that is there now; None when it has left again."""
+    _run("start", "ready", "the daemon could not be started", environ)
     try:
         return connect(path)
-    except NoDaemonError as error:
-        raise errors.DaemonUnavailableError(
-            f"the daemon was started (pid {ready.get('pid')}) and ended at once", suggestions=["ca daemon logs"]
-        ) from error
-
-
-def _run_start(environ: Mapping[str, str]) -> dict[str, Any]:
-    return _run("start", "ready", "the daemon could not be started", environ)
+    except (NoDaemonError, ConnectionLostError):
+        return None
 
 
 class Examination(msgspec.Struct, frozen=True):

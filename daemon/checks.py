@@ -5,9 +5,11 @@ import stat
 from datetime import UTC, datetime
 from pathlib import Path
 
-from daemon import git, views
+import msgspec
+
+from daemon import git, marks, views
 from daemon.settings import Settings
-from store import copies, errors
+from store import copies, errors, raw
 from store.paths import Paths
 
 REPAIR = "ca diagnostics --repair"
@@ -53,6 +55,12 @@ def git_program() -> views.CheckView:
     return ok("git", "git " + ".".join(map(str, git.version())))
 
 
+def processes() -> views.CheckView:
+    """How far the processes of steps can be followed, when they have to be ended; it is tried out."""
+    level = marks.probe()
+    return ok("processes", level.sentence) if level.whole else warning("processes", level.sentence, None)
+
+
 def disk(paths: Paths) -> views.CheckView:
     """There is room to work."""
     free = shutil.disk_usage(paths.data).free
@@ -84,6 +92,23 @@ def store_copies(paths: Paths) -> views.CheckView:
         return ok("copies", "no copy of the store yet; the daemon makes one a day")
     newest = datetime.fromtimestamp(found[0].stat().st_mtime, UTC)
     return ok("copies", f"{len(found)} of the store, the newest of {newest:%Y-%m-%d %H:%M} UTC: {found[0]}")
+
+
+def set_aside(paths: Paths) -> views.CheckView:
+    """What was taken out of the store because it could not be used, and where it is."""
+    found = raw.kept(paths.backups)
+    if not found:
+        return ok("set aside", "nothing was set aside")
+    newest = found[-1]
+    try:
+        told = "; ".join(msgspec.json.decode(newest.read_bytes(), type=_SetAside).why)
+    except (OSError, msgspec.DecodeError) as failure:
+        told = f"it cannot be read: {failure}"
+    return ok("set aside", f"{len(found)} files, the newest {newest}", f"{newest}: {told}")
+
+
+class _SetAside(msgspec.Struct):
+    why: list[str]
 
 
 def modes(paths: Paths, *, repair: bool) -> views.CheckView:

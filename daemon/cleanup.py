@@ -5,7 +5,8 @@ import logging
 
 from daemon import environments, sandboxes
 from daemon.phases.context import Services, project_of, sandbox_path
-from store import errors, plans
+from store import crashpoints, errors, plans
+from store.database import Transaction
 from store.records import Plan, PlanProject
 from store.states import State
 
@@ -39,7 +40,13 @@ async def remove(services: Services, project: PlanProject) -> None:
     """
     path = sandbox_path(services.paths, project)
     await asyncio.to_thread(sandboxes.remove, project_of(services.paths, project), project.plan_id, path)
-    await services.db.write(lambda tx: plans.update_project(tx, project, sandbox_status="removed"))
+    crashpoints.reach("sandbox.removed")
+
+    def note(tx: Transaction) -> None:
+        plans.update_project(tx, project, sandbox_status="removed")
+        tx.event("sandbox.removed", plan_id=project.plan_id, project=project.project)
+
+    await services.db.write(note)
 
 
 def _goes(plan: Plan, wanted: str) -> bool:

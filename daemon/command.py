@@ -1,12 +1,12 @@
 """What `python -P -m daemon start|run|examine|repair` does: one JSON line on stdout says how it went."""
 
+import contextlib
 import json
 import os
 import socket
 import sys
 import time
 from collections.abc import Generator
-from contextlib import contextmanager
 
 import msgspec
 
@@ -35,26 +35,32 @@ def start() -> dict[str, object]:
     """Have a daemon: a new one, or the one that another caller is starting at this moment."""
     home = paths.resolve()
     home.create()
-    try:
-        pid = int(detach.detach(lambda notify: main.serve(home, notify), log=home.daemon_log))
-    except errors.AlreadyRunningError as error:
-        if not _answers(home):
-            raise
-        pid = error.detail.get("pid")
-    return {"pid": pid, "socket": str(home.socket)}
-
-
-def _answers(home: paths.Paths) -> bool:
-    """Whether the daemon that holds the lock takes connections, now or soon."""
     deadline = time.monotonic() + START_SECONDS
+    while True:
+        try:
+            pid = int(detach.detach(lambda notify: main.serve(home, notify), log=home.daemon_log))
+        except errors.AlreadyRunningError as error:
+            if "pid" not in error.detail:  # not a daemon: something is in the socket's place
+                raise
+            if not _answers(home, deadline):
+                if time.monotonic() > deadline:
+                    raise
+                continue
+            pid = error.detail["pid"]
+        return {"pid": pid, "socket": str(home.socket)}
+
+
+def _answers(home: paths.Paths, deadline: float) -> bool:
+    """Whether the daemon that has the home takes connections, now or soon; not if it was one that left meanwhile."""
     while time.monotonic() < deadline:
-        with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as sock:
-            try:
-                sock.connect(str(home.socket))
-            except OSError:
-                time.sleep(0.02)
-            else:
-                return True
+        with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as sock, contextlib.suppress(OSError):
+            sock.settimeout(START_SECONDS)
+            sock.connect(str(home.socket))
+            return True
+        if (lock := detach.InstanceLock.acquire(home.lock_file)) is not None:
+            lock.release()
+            return False
+        time.sleep(0.02)
     return False
 
 
@@ -82,7 +88,7 @@ def repair() -> str:
         return repairing.repair(home)
 
 
-@contextmanager
+@contextlib.contextmanager
 def _alone(home: paths.Paths) -> Generator[None]:
     """Have the home for oneself.
 

@@ -5,10 +5,11 @@ import os
 import stat
 from pathlib import Path
 
-from daemon import checks, detach, environments, leftovers, show, views
+from daemon import aside, checks, detach, environments, leftovers, losses, show, soundness, views
 from daemon.calls import Daemon
 from daemon.checks import ok, warning
-from store import database, errors, jobs, locks, plans
+from daemon.locking import LockService
+from store import damage, database, errors, jobs, locks, plans
 from store.database import Transaction
 from store.records import PlanProject
 from store.states import State
@@ -20,13 +21,17 @@ async def run(daemon: Daemon, *, repair: bool) -> views.DiagnosticsView:
     found = [
         _store(daemon),
         await _integrity(daemon),
+        await _records(daemon, repair=repair),
+        await asyncio.to_thread(checks.set_aside, paths),
         await asyncio.to_thread(checks.store_copies, paths),
         _socket(daemon),
         _pid_file(daemon, repair=repair),
         await asyncio.to_thread(checks.git_program),
+        await asyncio.to_thread(checks.processes),
         await asyncio.to_thread(checks.disk, paths),
         checks.config(paths, daemon.services.config),
         await asyncio.to_thread(checks.modes, paths, repair=repair),
+        await _repositories(daemon, repair=repair),
         await _sandboxes(daemon, repair=repair),
         await _locks(daemon, repair=repair),
         await _environments(daemon, repair=repair),
@@ -47,6 +52,42 @@ async def _integrity(daemon: Daemon) -> views.CheckView:
     if verdict != "ok":
         return checks.error("integrity", f"the store is damaged: {verdict}", checks.REPAIR)
     return ok("integrity", "the store's pages are sound")
+
+
+async def _records(daemon: Daemon, *, repair: bool) -> views.CheckView:
+    """Rows that cannot be used are named one by one; everything else goes on without them."""
+    paths, services = daemon.paths, daemon.services
+    try:
+        found = await asyncio.to_thread(_unsound, daemon)
+    except errors.StoreDamagedError as error:
+        return warning("records", f"not every row could be looked at: {error.message}")
+    if not found:
+        return ok("records", "every row of the store can be used")
+    if not repair:
+        return checks.error("records", _cannot(found), checks.REPAIR)
+    timeout = int(services.config.value("async.job_timeout"))
+
+    def mend(tx: Transaction) -> list[str]:
+        busy = frozenset(daemon.workers.running)
+        done = aside.mend_queue(tx, services.lifecycle, timeout, paths.backups, busy=busy)
+        return done + aside.set_aside(tx, soundness.find(tx), paths.backups)
+
+    done = await services.db.write(mend)
+    left = await asyncio.to_thread(_unsound, daemon)
+    if left:
+        return checks.error("records", _cannot(left), "cancel or wait for what runs, then: ca diagnostics --repair")
+    return ok("records", "every row of the store can be used", f"set aside: {'; '.join(done)}")
+
+
+def _unsound(daemon: Daemon) -> list[soundness.Finding]:
+    """Looked for through a connection of its own: it takes its time, and nobody waits for it."""
+    with database.reading(daemon.paths.database, daemon.services.db.clock) as reader:
+        return soundness.find(reader)
+
+
+def _cannot(found: list[soundness.Finding]) -> str:
+    rows = "1 row" if len(found) == 1 else f"{len(found)} rows"
+    return f"{rows} of the store cannot be used: {checks.listed([str(one) for one in found])}"
 
 
 def _socket(daemon: Daemon) -> views.CheckView:
@@ -72,9 +113,54 @@ def _pid_file(daemon: Daemon, *, repair: bool) -> views.CheckView:
     return ok("pid file", f"{path} names this daemon", done)
 
 
+async def _repositories(daemon: Daemon, *, repair: bool) -> views.CheckView:
+    """A private repository that lost something is named with the plans that need it; new plans get a new one."""
+    try:
+        found = await _losses(daemon)
+    except errors.StoreDamagedError:
+        return warning("repositories", "what they have to hold is not known before every row can be used")
+    broken = [loss for loss in found if loss.why is not None and loss.project is not None]
+    if broken and not repair:
+        named = "; ".join(f"{loss.repository}: {loss.why}" for loss in broken)
+        return checks.error("repositories", f"{named}. {_needed(found)}", checks.REPAIR)
+    done: list[str] = []
+    for loss in broken:
+        try:
+            done.append(await asyncio.to_thread(losses.make_anew, loss))
+        except errors.CleverAgentsError as error:
+            text = f"{loss.repository} cannot be made anew: {error.message}"
+            return checks.error("repositories", text, next(iter(error.suggestions), "ca project list"))
+    left = await _losses(daemon) if done else found
+    if left:
+        return warning("repositories", ". ".join([_needed(left), *done]), _way_out(left))
+    return ok("repositories", "what plans need is in the private repositories", "; ".join(done) or None)
+
+
+async def _losses(daemon: Daemon) -> list[losses.Loss]:
+    def look() -> list[losses.Loss]:
+        with database.reading(daemon.paths.database, daemon.services.db.clock) as reader:
+            return losses.find(reader, daemon.paths)
+
+    return await asyncio.to_thread(look)
+
+
+def _needed(found: list[losses.Loss]) -> str:
+    stuck = [plan for loss in found for plan in loss.open]
+    applied = [plan for loss in found for plan in loss.applied]
+    told = [f"the work of {checks.listed(stuck)} is lost"] if stuck else []
+    told += [f"an undo of {checks.listed(applied)} may not find what it needs"] if applied else []
+    return "; ".join(told)
+
+
+def _way_out(found: list[losses.Loss]) -> str | None:
+    stuck = [plan for loss in found for plan in loss.open]
+    return f"ca plan revert {stuck[0]}, or: ca plan cancel {stuck[0]}" if stuck else None
+
+
 async def _sandboxes(daemon: Daemon, *, repair: bool) -> views.CheckView:
     """Sandboxes that hold unapplied work are listed, so that nobody forgets them."""
-    gone = await asyncio.to_thread(_without_directory, plans.sandboxes(daemon.services.db.read))
+    held = [project for project in plans.sandboxes(daemon.services.db.read) if not _is_over(daemon, project)]
+    gone = await asyncio.to_thread(_without_directory, held)
     names = [_name(daemon, project) for project in gone]
     if gone and not repair:
         text = f"the sandboxes of {checks.listed(names)} are gone; their checkpoints are kept in the private repository"
@@ -84,12 +170,24 @@ async def _sandboxes(daemon: Daemon, *, repair: bool) -> views.CheckView:
     return ok("sandboxes", _holding(daemon), done if noted else None)
 
 
+def _is_over(daemon: Daemon, project: PlanProject) -> bool:
+    """Nobody works in the sandbox of such a plan any more; it may be on its way out right now."""
+    try:
+        plan = plans.get(daemon.services.db.read, project.plan_id)
+    except damage.UnreadableRowError:
+        return False
+    return plan is not None and plan.terminal
+
+
 def _without_directory(found: list[PlanProject]) -> list[PlanProject]:
     return [project for project in found if project.sandbox_path is None or not Path(project.sandbox_path).is_dir()]
 
 
 def _name(daemon: Daemon, project: PlanProject) -> str:
-    plan = plans.get(daemon.services.db.read, project.plan_id)
+    try:
+        plan = plans.get(daemon.services.db.read, project.plan_id)
+    except damage.UnreadableRowError:
+        return project.plan_id
     return plan.name if plan else project.plan_id
 
 
@@ -98,7 +196,7 @@ async def _note_gone(daemon: Daemon, project: PlanProject) -> bool:
 
     def note(tx: Transaction) -> bool:
         lock = locks.get(tx, "plan", project.plan_id)
-        if lock is not None and not lock.stale(tx.now, tx.clock.boot_id):
+        if lock is not None and not lock.stale(tx.clock):
             return False
         plans.update_project(tx, project, sandbox_status="removed")
         tx.event("sandbox.gone", plan_id=project.plan_id, project=project.project, path=project.sandbox_path)
@@ -108,15 +206,19 @@ async def _note_gone(daemon: Daemon, project: PlanProject) -> bool:
 
 
 def _holding(daemon: Daemon) -> str:
-    db = daemon.services.db.read
-    held = [
-        plan.name
-        for project in plans.sandboxes(db)
-        if project.tip_tree != project.base_tree
-        and (plan := plans.get(db, project.plan_id)) is not None
-        and not plan.terminal
-    ]
+    held = [_name(daemon, project) for project in plans.sandboxes(daemon.services.db.read) if _holds(daemon, project)]
     return f"{len(held)} hold work that is not applied: {checks.listed(held)}" if held else "none holds unapplied work"
+
+
+def _holds(daemon: Daemon, project: PlanProject) -> bool:
+    """Whether a sandbox has work that is not applied; of a plan that cannot be read, whatever it has."""
+    if project.tip_tree == project.base_tree:
+        return False
+    try:
+        plan = plans.get(daemon.services.db.read, project.plan_id)
+    except damage.UnreadableRowError:
+        return True
+    return plan is not None and not plan.terminal
 
 
 async def _locks(daemon: Daemon, *, repair: bool) -> views.CheckView:
@@ -124,7 +226,7 @@ async def _locks(daemon: Daemon, *, repair: bool) -> views.CheckView:
     if stale and not repair:
         text = f"{len(stale)} expired: {checks.listed(stale)}; whoever needs one takes it over"
         return warning("locks", text)
-    removed = await daemon.services.db.write(locks.cleanup_expired) if stale else 0
+    removed = len(await LockService(daemon.services.db, daemon.services.feed).cleanup_expired()) if stale else 0
     held = len(locks.all_locks(daemon.services.db.read))
     return ok("locks", f"{held} held, none expired", f"removed {removed}: {checks.listed(stale)}" if removed else None)
 
@@ -151,7 +253,10 @@ def _names(directory: Path) -> list[str]:
 
 def _is_useless(daemon: Daemon, path: Path) -> bool:
     """An applied plan that can be undone may be applied again, and runs its checks then."""
-    plan = plans.get(daemon.services.db.read, path.name)
+    try:
+        plan = plans.get(daemon.services.db.read, path.name)
+    except damage.UnreadableRowError:
+        return False  # nobody can tell yet
     if plan is None:
         return leftovers.is_old(path)  # it is written just before its plan is
     return plan.terminal and (plan.state is State.CANCELLED or plan.pruned_at is not None)

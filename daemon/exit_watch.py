@@ -36,7 +36,7 @@ class ExitWatch:
         self._timer: asyncio.TimerHandle | None = None
         self._watching = False
         self._descriptor = None if poll else self._hold()
-        self._seen = identities.look(pid) if self._descriptor is None else None
+        self._seen = None if sys.platform == "linux" and self._descriptor is not None else identities.look(pid)
 
     def when_ended(self, callback: Callable[[], None]) -> None:
         """Call `callback` once, from the loop, when the process has ended, even if it is not reaped yet."""
@@ -54,10 +54,21 @@ class ExitWatch:
         self._watching = True
 
     def signal(self, number: int) -> bool:
-        """Signal this process; False when it is gone."""
-        if sys.platform == "linux" and self._descriptor is not None:
-            return _reached(signal.pidfd_send_signal, self._descriptor, number)
-        return _reached(os.kill, self.pid, number)
+        """Signal this process; False when it is gone.
+
+        Raises:
+            PermissionError: the system does not allow it: another user's process.
+        """
+        try:
+            if sys.platform == "linux" and self._descriptor is not None:
+                signal.pidfd_send_signal(self._descriptor, number)
+            elif self._has_number():
+                os.kill(self.pid, number)
+            else:
+                return False
+        except ProcessLookupError:
+            return False
+        return True
 
     def signal_group(self, number: int) -> bool:
         """Signal the group that the process leads or led; False when nobody is in it."""
@@ -102,11 +113,17 @@ class ExitWatch:
             return queue.fileno()
 
     def _poll(self, callback: Callable[[], None]) -> None:
-        seen = identities.look(self.pid)
-        if seen is None or seen.zombie or self._seen is None or seen.start_time != self._seen.start_time:
-            callback()
-        else:
+        if self._has_number():
             self._timer = asyncio.get_running_loop().call_later(POLL_INTERVAL, self._poll, callback)
+        else:
+            callback()
+
+    def _has_number(self) -> bool:
+        """Whether the process lives and its number is not another's by now; asked where no descriptor holds it."""
+        seen = identities.look(self.pid)
+        if seen is None or seen.zombie or self._seen is None:
+            return False
+        return seen.start_time == self._seen.start_time
 
 
 async def all_ended(watches: Sequence[ExitWatch], seconds: float) -> None:
@@ -116,12 +133,15 @@ async def all_ended(watches: Sequence[ExitWatch], seconds: float) -> None:
         event = asyncio.Event()
         watch.when_ended(event.set)
         ended.append(event)
-    with contextlib.suppress(TimeoutError):
+    try:
         async with asyncio.timeout(seconds):
             for event in ended:
                 await event.wait()
-    for watch in watches:
-        watch.close()
+    except TimeoutError:
+        pass
+    finally:
+        for watch in watches:
+            watch.close()
 
 
 class _GroupByDescriptorUnknown(Exception):  # noqa: N818  not an error: an older kernel

@@ -2,10 +2,9 @@
 
 from collections.abc import Mapping, Sequence
 
-import msgspec
-
 from daemon import profiles, show, views
 from daemon.lifecycle import GUIDANCE
+from store import damage
 from store.clock import rfc3339
 from store.records import Decision, Failure, Plan, PlanProject, Step
 from store.states import Phase, State, StepState
@@ -97,7 +96,7 @@ def _title(phase: Phase) -> str:
 
 
 def _changed(plan: Plan) -> int:
-    return 0 if plan.diff_json is None else msgspec.json.decode(plan.diff_json, type=views.DiffStatView).files
+    return 0 if plan.diff_json is None else damage.document(plan, "diff_json", views.DiffStatView).files
 
 
 def _files(plan: Plan) -> str:
@@ -108,7 +107,7 @@ def _files(plan: Plan) -> str:
 def _error(plan: Plan) -> str:
     if plan.error_json is None:
         return "no reason was recorded."
-    return _sentence(msgspec.json.decode(plan.error_json, type=views.ErrorView).message)
+    return _sentence(damage.document(plan, "error_json", views.ErrorView).message)
 
 
 def _sentence(text: str) -> str:
@@ -157,7 +156,7 @@ def _intervention(decision: Decision) -> str:
 
 
 def _failure(failure: Failure) -> str:
-    error = msgspec.json.decode(failure.error_json, type=views.ErrorView)
+    error = damage.document(failure, "error_json", views.ErrorView)
     attempt = f", attempt {failure.attempt}" if failure.attempt else ""
     step = f" in step {failure.step_id}{attempt}" if failure.step_id else ""
     return f"{failure.phase} failed{step}: {error.message.strip()}"

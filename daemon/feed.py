@@ -8,6 +8,8 @@ from collections.abc import Callable, Generator
 from contextlib import contextmanager, suppress
 from typing import TypeVar
 
+from store import events
+from store.database import Reader
 from store.records import Event
 
 T = TypeVar("T")
@@ -20,10 +22,10 @@ class Feed:
     def __init__(self) -> None:
         self._listeners: dict[object, Listener] = {}
 
-    def publish(self, events: list[Event]) -> None:
+    def publish(self, found: list[Event]) -> None:
         """Tell everybody; called once a commit, with its events in order."""
         for listener in list(self._listeners.values()):
-            listener(events)
+            listener(found)
 
     @contextmanager
     def listen(self, listener: Listener) -> Generator[None]:
@@ -44,8 +46,8 @@ class Feed:
         """
         changed = asyncio.Event()
 
-        def note(events: list[Event]) -> None:
-            if plan_id is None or any(event.plan_id == plan_id for event in events):
+        def note(found: list[Event]) -> None:
+            if plan_id is None or any(event.plan_id == plan_id for event in found):
                 changed.set()
 
         with self.listen(note), suppress(TimeoutError):
@@ -57,3 +59,12 @@ class Feed:
                         return found
                     await changed.wait()
         return None
+
+
+def gap(db: Reader, since: int) -> list[str]:
+    """What a subscriber who goes on after the event `since` has to know: that not all of them are there any more."""
+    newest = events.newest(db)
+    if since > newest:
+        return [f"there is no event {since} in the store, whose newest is {newest}; what comes from now on is shown"]
+    gone = events.missing(db, since)
+    return [f"{gone} of the events after {since} are older than events.retention and are gone"] if gone else []

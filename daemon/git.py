@@ -102,6 +102,7 @@ def call(
     Raises:
         NotFoundError: there is no git, or `cwd` is gone.
         DiskFullError, PermissionDeniedError: git says that this is why it failed.
+        LostError: the repository `git_dir` lacks something that was in it.
         InternalError: git failed for another reason; the message has the command and git's words.
     """
     where = cwd or work_tree
@@ -120,7 +121,8 @@ def call(
             args, git_dir=git_dir, work_tree=work_tree, index=index, cwd=cwd, input=input, env=env, umask=umask, ok=ok
         )
     if ok is not None and done.returncode not in ok:
-        raise failure(args, done.stderr, done.returncode)
+        found = failure(args, done.stderr, done.returncode)
+        raise _lost(git_dir, found) if git_dir is not None and _LACKING.search(done.stderr) else found
     return done
 
 
@@ -164,6 +166,22 @@ def failure(args: Sequence[str | bytes | Path], stderr: bytes, code: int) -> err
     if any(sign in words for sign in ("Permission denied", "Operation not permitted", "Read-only file system")):
         return errors.PermissionDeniedError(message, suggestions=["check the owner and mode of the path"])
     return errors.InternalError(message)
+
+
+_LACKING = re.compile(
+    rb"not a git repository|bad (tree )?object|not a tree object|unable to (read|find|parse) |missing (blob|tree|object)"
+    rb"|object file .* is empty|loose object .* is corrupt|(unknown|bad) revision|not a valid object|could not parse object"
+)
+"""How git says that a repository does not hold what it did."""
+
+
+def _lost(repository: Path, found: errors.CleverAgentsError) -> errors.LostError:
+    said = found.message.partition(": ")[2].strip().split("\n")[-1]
+    return errors.LostError(
+        f"{repository} has lost something that is needed here: {said}",
+        detail={"repository": str(repository), "git": found.message},
+        suggestions=["ca diagnostics", "ca diagnostics --repair"],
+    )
 
 
 class Objects:

@@ -3,6 +3,7 @@
 import enum
 import os
 import sys
+from collections.abc import Mapping
 
 import msgspec
 
@@ -42,7 +43,7 @@ def identify(pid: int) -> ProcessIdentity | None:
         return None
     if found is None or found.zombie:
         return None
-    return ProcessIdentity(pid, found.start_time, clock.boot_id())
+    return found.identity(pid)
 
 
 def compare(identity: ProcessIdentity) -> Likeness:
@@ -63,6 +64,11 @@ class Look(msgspec.Struct, frozen=True):
 
     start_time: int
     zombie: bool
+    parent: int = 0
+
+    def identity(self, pid: int) -> ProcessIdentity:
+        """Of the process that was looked at."""
+        return ProcessIdentity(pid, self.start_time, clock.boot_id())
 
 
 def look(pid: int) -> Look | None:
@@ -74,12 +80,62 @@ def look(pid: int) -> Look | None:
     return _look_in_proc(pid) if sys.platform == "linux" else _look_by_psutil(pid)
 
 
+def everybody() -> list[int]:
+    """The numbers of all processes that can be seen; the newest are mostly the last."""
+    if sys.platform == "linux":
+        return [int(name) for name in os.listdir(PROC) if name.isdigit()]  # noqa: PTH208  names, not paths
+    import psutil  # noqa: PLC0415
+
+    return psutil.pids()
+
+
+def is_older(one: ProcessIdentity, other: ProcessIdentity) -> bool:
+    """Whether one started before the other; known only where the clock of starts is never set."""
+    return sys.platform == "linux" and one.start_time < other.start_time
+
+
+def carries(pid: int, variables: Mapping[str, str]) -> bool:
+    """Whether the process was started with these variables in its environment; at least one has to be asked for."""
+    environment = _environment_in_proc(pid) if sys.platform == "linux" else _environment_by_psutil(pid)
+    wanted = {os.fsencode(f"{name}={value}") for name, value in variables.items()}
+    return bool(wanted) and wanted.issubset(environment)
+
+
+def program(pid: int) -> str:
+    """The name of a process's program; empty when it cannot be seen."""
+    import psutil  # noqa: PLC0415
+
+    try:
+        return psutil.Process(pid).name()
+    except psutil.Error:
+        return ""
+
+
+def _environment_in_proc(pid: int) -> list[bytes]:
+    try:
+        with open(f"{PROC}/{pid}/environ", "rb") as file:  # noqa: PTH123  for each process: no path to build
+            return file.read().split(b"\0")
+    except OSError:
+        return []
+
+
+def _environment_by_psutil(pid: int) -> list[bytes]:
+    import psutil  # noqa: PLC0415
+
+    try:
+        return [os.fsencode(f"{name}={value}") for name, value in psutil.Process(pid).environ().items()]
+    except (psutil.Error, OSError):
+        return []
+
+
 def _look_by_psutil(pid: int) -> Look | None:
     import psutil  # noqa: PLC0415
 
     try:
         process = psutil.Process(pid)
-        return Look(round(process.create_time() * clock.SECOND), process.status() == psutil.STATUS_ZOMBIE)
+        with process.oneshot():
+            start_time = round(process.create_time() * clock.SECOND)
+            return Look(start_time, process.status() == psutil.STATUS_ZOMBIE, process.ppid())
     except psutil.ZombieProcess:
         return Look(0, zombie=True)
     except (psutil.NoSuchProcess, ValueError):  # ValueError: a negative number
@@ -99,9 +155,10 @@ def _look_in_proc(pid: int) -> Look | None:
         if pid > 0 and _exists(pid):
             raise PermissionError(f"process {pid} cannot be seen") from None
         return None
-    # The name, in parentheses, may hold anything; fields 3 (state) and 22 (start time) are counted from its end.
+    # The name, in parentheses, may hold anything; fields 3 (state), 4 (parent), 20 (threads) and 22 (start time) are
+    # counted from its end. With threads left, only the first one of them has ended.
     fields = content[content.rindex(b")") + 2 :].split()
-    return Look(int(fields[19]), fields[0] in {b"Z", b"X"})
+    return Look(int(fields[19]), fields[0] in {b"Z", b"X"} and int(fields[17]) <= 1, int(fields[1]))
 
 
 def _exists(pid: int) -> bool:

@@ -10,9 +10,9 @@ from typing import Any
 
 import msgspec
 
-from daemon import profiles, refusals, views
+from daemon import locking, profiles, refusals, views
 from daemon.settings import Settings
-from store import errors, jobs, locks, names, plans
+from store import damage, errors, jobs, locks, names, plans
 from store.clock import rfc3339
 from store.database import Transaction, Value
 from store.records import AsyncJob, Decision, Failure, Lock, Plan, PlanProject
@@ -21,8 +21,10 @@ from store.states import FORWARD, REVERSIONS, START, AsyncJobStatus, Phase, Posi
 BY_USER = "cancelled by the user"
 NO_REASON = "asked for by the user"
 """The reason of a reversion for which nobody gave one."""
-_STEP_ENDS = {"timed_out": StepState.TIMED_OUT, "lost": StepState.LOST}
+_STEP_ENDS = {"timed_out": StepState.TIMED_OUT, "lost": StepState.LOST, "stuck": StepState.LOST}
 """How the running steps of a failed phase end, by the error's code; otherwise they failed with it."""
+_TOLD_ALL_THE_SAME = frozenset({"internal", "stuck", "lock_lost"})
+"""Errors of a phase that was to be cancelled and that leave more behind than a cancelled plan."""
 ACTIVE = frozenset({State.QUEUED, State.PROCESSING})
 ROLLED_BACK_FROM = frozenset({Position(Phase.EXECUTE, State.COMPLETE), Position(Phase.EXECUTE, State.ERRORED)})
 """Where `plan rollback` is possible; the plan stays there."""
@@ -119,6 +121,7 @@ class Lifecycle:
         with _locked(tx, plan):
             refusals.unless_allowed(plan, Position(Phase.APPLY, State.QUEUED))
             refusals.unfit_change(plan, expect, allow_empty=allow_empty)
+            locking.refuse_while_locked(tx, plan)
             _decide_recovery(tx, plan)
             return Outcome(self._queue(tx, plan, Phase.APPLY, by="plan apply", payload=payload))
 
@@ -252,7 +255,7 @@ class Lifecycle:
     def claim(self, tx: Transaction, worker_id: str) -> Claim | None:
         """The next job, its plan at X/processing, and the plan's lock in the job's name."""
         limit = int(self._config.value("plan.concurrency"))
-        job = jobs.claim(tx, worker_id, execute_limit=limit, boot_id=tx.clock.boot_id)
+        job = jobs.claim(tx, worker_id, execute_limit=limit)
         if job is None:
             return None
         plan = _plan(tx, job.plan_id)
@@ -291,8 +294,15 @@ class Lifecycle:
         return self._go_on(tx, plan)
 
     def fail(self, tx: Transaction, claim: Claim, error: views.ErrorView, *, constrained: bool = False) -> Plan:
-        """The phase failed, or Apply met a conflict. Only the job's own row is asked: a lost lock is a failure too."""
+        """The phase failed, or Apply met a conflict. Only the job's own row is asked: a lost lock is a failure too.
+
+        A cancel that was accepted while the phase failed wins, unless something is left that people have to know of.
+        """
         plan = _plan(tx, claim.plan.plan_id)
+        job = jobs.get(tx, claim.job.job_id)
+        unwanted = job is not None and job.cancel_requested_at is not None and error.code not in _TOLD_ALL_THE_SAME
+        if job is not None and unwanted and not refusals.half_written(tx, plan):
+            return self.stopped(tx, claim, job.error_message or "")
         self._end_job(tx, claim, AsyncJobStatus.FAILED, error.code, error.message)
         _end_running_steps(tx, plan, _STEP_ENDS.get(error.code, StepState.FAILED))
         state = State.CONSTRAINED if constrained else State.ERRORED
@@ -301,6 +311,16 @@ class Lifecycle:
         return _move(
             tx, plan, Position(plan.phase, state), FORWARD, by=f"job {claim.job.job_id}", error_json=error_json
         )
+
+    def rescue(self, tx: Transaction, job: AsyncJob, error: views.ErrorView) -> Plan:
+        """Fail a running job in the place of its worker, which is gone or does not answer."""
+        plan = _plan(tx, job.plan_id)
+        return self.fail(tx, Claim(job, plan, _held(tx, job)), error)
+
+    def take_back(self, tx: Transaction, job: AsyncJob) -> Plan:
+        """Queue a running job again whose daemon is gone."""
+        plan = _plan(tx, job.plan_id)
+        return self.requeue(tx, Claim(job, plan, _held(tx, job)))
 
     def stopped(self, tx: Transaction, claim: Claim, reason: str) -> Plan:
         """The phase was cancelled, and its processes are gone."""
@@ -378,6 +398,12 @@ class Lifecycle:
         return plan
 
 
+def _held(tx: Transaction, job: AsyncJob) -> Lock:
+    """The plan's lock as its job had it; one that holds nothing when it is gone."""
+    found = locks.get(tx, "plan", job.plan_id)
+    return found or Lock("plan", job.plan_id, owner_of(job), 0, 0, "", 0)
+
+
 def owner_of(job: AsyncJob) -> str:
     """The name in which a running job holds locks."""
     return f"job:{job.job_id}"
@@ -409,10 +435,11 @@ def note_failure(tx: Transaction, plan: Plan, error: views.ErrorView) -> None:
 
 
 def _end_running_steps(tx: Transaction, plan: Plan, state: StepState) -> None:
-    """A phase that has ended has no running step; the processes are gone by now."""
+    """A phase that has ended has no running step; the processes are gone by now, unless nobody could see to that."""
     for step in plans.steps(tx, plan.plan_id):
         if step.state is StepState.RUNNING:
-            plans.update_step(tx, plan.plan_id, step.step_id, state=state, finished_at=tx.now, pid=None)
+            pid = step.pid if state is StepState.LOST else None
+            plans.update_step(tx, plan.plan_id, step.step_id, state=state, finished_at=tx.now, pid=pid)
             tx.event("step.finished", plan_id=plan.plan_id, step=step.step_id, state=state, exit_code=None)
 
 
@@ -448,7 +475,8 @@ def _busy(tx: Transaction, plan: Plan, error: errors.LockConflictError) -> error
         )
     job = jobs.open_of_plan(tx, plan.plan_id)
     if job is None or error.detail.get("holder") != owner_of(job):
-        return error
+        held = locks.get(tx, "plan", plan.plan_id)
+        return error if held is None else locking.conflict(tx, held)
     return errors.LockConflictError(
         f"{plan.name} is {plan.position}: job {job.job_id} has worked on it since {rfc3339(job.started_at)}",
         detail={**error.detail, "plan_id": plan.plan_id, "job_id": job.job_id, "doing": str(plan.position)},
@@ -506,11 +534,11 @@ def _root_decision(tx: Transaction, plan_id: str) -> str | None:
 
 def _error(plan: Plan) -> views.ErrorView:
     assert plan.error_json is not None, "errored and constrained come with their error"
-    return msgspec.json.decode(plan.error_json, type=views.ErrorView)
+    return damage.document(plan, "error_json", views.ErrorView)
 
 
 def _diff(plan: Plan) -> views.DiffStatView | None:
-    return None if plan.diff_json is None else msgspec.json.decode(plan.diff_json, type=views.DiffStatView)
+    return None if plan.diff_json is None else damage.document(plan, "diff_json", views.DiffStatView)
 
 
 def _changed_files(plan: Plan) -> int:

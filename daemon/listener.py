@@ -1,12 +1,14 @@
 """The socket: who may connect, the hello, frames in and out, subscriptions.
 
-A request is a task of its own, so a slow one holds up nobody. A client that does not read is no longer read from; a
-subscriber that falls behind is told to catch up from the store.
+A request is a task of its own, so a slow one holds up nobody. A client that does not read is no longer read from, one
+that does not finish what it began to send is hung up on, and so is one that finds too many others here; a subscriber that
+falls behind is told to catch up from the store.
 """
 
 import asyncio
 import logging
 import os
+import resource
 import socket
 import stat
 import struct
@@ -17,20 +19,25 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Any, cast
 
-from daemon import lookup, protocol, show, views
+from daemon import feed, lookup, protocol, show, views
 from daemon.calls import Call, Daemon, Handler
 from store import errors, events
 from store.records import Event
 
 log = logging.getLogger(__name__)
 
-WAITS = (protocol.PlanWait, protocol.JobWait)
+WAITS = (protocol.PlanWait, protocol.JobWait, protocol.LockAcquire)
 """Requests that end with their connection. All others run to their end: what they began is not left half done."""
 IN_FLIGHT = 64
 """Requests of one connection that may be worked on at once."""
 BACKLOG = 256
 CATCH_UP = 1000
 """Events that a new subscriber is sent at most; one that is further behind fetches them as pages."""
+FRAME_SECONDS = 60.0
+"""How long a client may take to send one frame; as long as it would wait for the answer."""
+CONNECTIONS = 512
+"""At once, at most; where the process may open few files, as many as leave some for steps and sandboxes."""
+OWN_DESCRIPTORS = 48
 
 
 class Listener:
@@ -42,6 +49,7 @@ class Listener:
         self.connections: set[Connection] = set()
         self.last_used = time.monotonic()
         self.requests: set[asyncio.Task[None]] = set()
+        self.room = _room()
         self._server: asyncio.Server | None = None
         self._bound: os.stat_result | None = None
 
@@ -97,6 +105,12 @@ class Listener:
         self._bound = None
 
 
+def _room() -> int:
+    """For how many connections at once there is room."""
+    may_open, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    return CONNECTIONS if may_open == resource.RLIM_INFINITY else min(CONNECTIONS, max(1, may_open - OWN_DESCRIPTORS))
+
+
 def _make_way(path: Path) -> None:
     try:
         found = path.lstat()
@@ -124,6 +138,7 @@ class Connection(asyncio.Protocol):
         self._subscription = ExitStack()
         self._transport: asyncio.Transport | None = None
         self._hello_timer: asyncio.TimerHandle | None = None
+        self._frame_timer: asyncio.TimerHandle | None = None
 
     # --- asyncio.Protocol ------------------------------------------------------------------------------------------------
 
@@ -133,29 +148,43 @@ class Connection(asyncio.Protocol):
         if peer_uid(cast("socket.socket", transport.get_extra_info("socket"))) != os.getuid():
             self._refuse(errors.PermissionDeniedError("this socket is another user's"))
             return
+        if len(self._listener.connections) > self._listener.room:
+            text = f"the daemon has {self._listener.room} connections already, and takes no more"
+            self._refuse(errors.DaemonUnavailableError(text, suggestions=["end some of the commands that wait"]))
+            return
         self._hello_timer = self._loop.call_later(protocol.HELLO_SECONDS, self._no_hello)
 
     def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002  asyncio.Protocol names it
         self._listener.connections.discard(self)
         self._listener.last_used = time.monotonic()
-        if self._hello_timer is not None:
-            self._hello_timer.cancel()
+        for timer in (self._hello_timer, self._frame_timer):
+            if timer is not None:
+                timer.cancel()
         self._end_subscription()
         self.end_waits()
 
     def data_received(self, data: bytes) -> None:
         self._buffer += data
         try:
-            while len(self._buffer) >= protocol.HEADER and not self._closing:
-                size = protocol.length(bytes(self._buffer[: protocol.HEADER]), protocol.REQUEST_LIMIT)
-                end = protocol.HEADER + size
-                if len(self._buffer) < end:
-                    return
-                body = bytes(self._buffer[protocol.HEADER : end])
-                del self._buffer[:end]
+            while not self._closing and (body := self._next_body()) is not None:
                 self._message(protocol.decode_request(body))
         except errors.ProtocolError as error:
             self._refuse(error)
+        if self._buffer and self._frame_timer is None:
+            self._frame_timer = self._loop.call_later(FRAME_SECONDS, self._no_rest)
+
+    def _next_body(self) -> bytes | None:
+        if len(self._buffer) < protocol.HEADER:
+            return None
+        end = protocol.HEADER + protocol.length(bytes(self._buffer[: protocol.HEADER]), protocol.REQUEST_LIMIT)
+        if len(self._buffer) < end:
+            return None
+        body = bytes(self._buffer[protocol.HEADER : end])
+        del self._buffer[:end]
+        if self._frame_timer is not None:
+            self._frame_timer.cancel()
+            self._frame_timer = None
+        return body
 
     def pause_writing(self) -> None:
         self._blocked = True
@@ -208,6 +237,12 @@ class Connection(asyncio.Protocol):
     def _no_hello(self) -> None:
         self._refuse(errors.ProtocolError(f"no hello within {protocol.HELLO_SECONDS:g} s"))
 
+    def _no_rest(self) -> None:
+        if self._transport is not None and self._transport.is_reading():
+            self._refuse(errors.ProtocolError(f"a frame was not sent whole within {FRAME_SECONDS:g} s"))
+        else:  # it is we who do not read on
+            self._frame_timer = self._loop.call_later(FRAME_SECONDS, self._no_rest)
+
     async def _answer(self, ask: protocol.Ask) -> None:
         try:
             if isinstance(ask.request, protocol.Subscribe):
@@ -251,21 +286,27 @@ class Connection(asyncio.Protocol):
         """Everything after `since`: what is in the store now, then what comes; nothing in between is missed."""
         db = self._listener.daemon.services.db.read
         plan_id = lookup.plan(db, request.plan).plan_id if request.plan else None
-        since = events.newest(db) if request.since is None else request.since
+        newest = events.newest(db)
+        since = newest if request.since is None else min(request.since, newest)
         self._end_subscription()
-        self._send(protocol.reply(ask_id, views.SubscribedView(since), []))
+        said = [] if request.since is None else feed.gap(db, request.since)
+        self._send(protocol.reply(ask_id, views.SubscribedView(since), said))
         past = events.since(db, since, plan_id=plan_id, limit=CATCH_UP + 1)
         if len(past) > CATCH_UP:
             self._send(protocol.frame(protocol.CatchUp(seq=since)))
             return
-        self._notify(past, plan_id)
-        feed = self._listener.daemon.services.feed
-        self._subscription.enter_context(feed.listen(lambda found: self._notify(found, plan_id)))
+        read = past[-1].seq if past and past[-1].seq > newest else newest
 
-    def _notify(self, found: list[Event], plan_id: str | None) -> None:
+        def note(found: list[Event]) -> None:
+            # The latest commit may have been read from the store before it is told here.
+            self._notify([event for event in found if event.seq > read and plan_id in {None, event.plan_id}])
+
+        self._subscription.enter_context(self._listener.daemon.services.feed.listen(note))
+        self._notify(past)
+
+    def _notify(self, found: list[Event]) -> None:
+        """Send events; a client that does not read them is no longer subscribed, and is told where it stopped."""
         for event in found:
-            if plan_id is not None and event.plan_id != plan_id:
-                continue
             if self._blocked:
                 self._send(protocol.frame(protocol.CatchUp(seq=event.seq - 1)))
                 self._end_subscription()

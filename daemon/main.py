@@ -7,6 +7,7 @@ import logging.handlers
 import os
 import signal
 import time
+from typing import TextIO
 
 from daemon import cleanup, detach, git, listener, recovery, retention
 from daemon.calls import Daemon
@@ -15,6 +16,7 @@ from daemon.handlers import (
     action,
     actor,
     job,
+    lock,
     plan,
     plan_history,
     plan_recovery,
@@ -24,9 +26,10 @@ from daemon.handlers import (
     system,
 )
 from daemon.lifecycle import Lifecycle
-from daemon.phases import apply, execute, strategize
+from daemon.phases import apply, commands, execute, strategize
 from daemon.phases.context import Context, Services
 from daemon.settings import Settings
+from daemon.tokens import Stop, Stopped
 from daemon.workers import PhaseWork, Running, Workers
 from store import copies, errors, jobs, opening
 from store.clock import Clock
@@ -48,6 +51,7 @@ HANDLERS = listener.table_of(
     action.TABLE,
     actor.TABLE,
     job.TABLE,
+    lock.TABLE,
     plan.TABLE,
     plan_history.TABLE,
     plan_recovery.TABLE,
@@ -116,6 +120,7 @@ class _Main:
         self._grace = 0.0
         self._kill = False
         self._last_busy = time.monotonic()
+        self._stacks: TextIO | None = None
 
     async def run(self) -> None:
         """Startup, run, shutdown."""
@@ -129,12 +134,21 @@ class _Main:
             await self._run()
         finally:
             await self._shutdown(db)
+        if self._workers.abandoned:
+            log.warning("work that was given up goes on in this process; it ends with it")
+            os._exit(0)  # the interpreter would wait for a thread that may never end
 
     async def _startup(self, db: Database, clock: Clock) -> None:
         feed = Feed()
         services = Services(db, feed, Lifecycle(self._config), self._config, self._paths)
         self._services = services
-        self._workers = Workers(db, services.lifecycle, self._config, {phase: self._phase(phase) for phase in Phase})
+        self._workers = Workers(
+            db,
+            services.lifecycle,
+            self._config,
+            {phase: self._phase(phase) for phase in Phase},
+            mend=lambda busy: recovery.mend(services, busy),
+        )
         db.on_commit = self._committed
         await recovery.recover(services)
         self._daemon = Daemon(services, self._workers, VERSION, clock.now(), self._ask_to_stop)
@@ -149,7 +163,13 @@ class _Main:
 
     def _phase(self, phase: Phase) -> PhaseWork:
         async def work(running: Running) -> None:
-            await _PHASES[phase](Context(self._services, running.claim, running.token))
+            context = Context(self._services, running.claim, running.token)
+            try:
+                await _PHASES[phase](context)
+            except Stopped as stopped:
+                if stopped.reason is not Stop.SHUTDOWN:  # then what runs is left to the next daemon
+                    await commands.end_all(context)
+                raise
             await cleanup.after(self._services, running.claim.plan.plan_id)
 
         return work
@@ -189,12 +209,19 @@ class _Main:
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self._stop.set)
         loop.add_signal_handler(signal.SIGHUP, self._reload)
-        stacks = self._paths.daemon_log.open("a")
-        faulthandler.register(signal.SIGQUIT, file=stacks, all_threads=True)
+        self._open_stacks()
+
+    def _open_stacks(self) -> None:
+        """Have SIGQUIT write the stacks to the log, as the file is that has its name now."""
+        earlier, self._stacks = self._stacks, self._paths.daemon_log.open("a")
+        faulthandler.register(signal.SIGQUIT, file=self._stacks, all_threads=True)
+        if earlier is not None:
+            earlier.close()
 
     def _reload(self) -> None:
         log.info("SIGHUP: configuration and log are opened again")
         _open_log(self._paths)
+        self._open_stacks()
         self._apply_log_level()
 
     def _apply_log_level(self) -> None:

@@ -2,11 +2,9 @@
 
 import asyncio
 
-import msgspec
-
 from daemon import actions, applying, repositories, views
 from daemon.phases.context import Services, project_of, shown
-from store import errors, names, plans
+from store import damage, errors, names, plans
 from store.records import Plan, PlanProject
 
 
@@ -16,8 +14,8 @@ async def preview(services: Services, plan: Plan, mode: str) -> views.PlanPrevie
     Raises:
         CleverAgentsError: what Apply itself would refuse with, but for conflicts, which are part of the answer.
     """
-    action = msgspec.json.decode(plan.definition_json, type=actions.Action)
-    diff = msgspec.json.decode(plan.diff_json or "", type=views.DiffStatView)
+    action = damage.document(plan, "definition_json", actions.Action)
+    diff = damage.document(plan, "diff_json", views.DiffStatView)
     found = [
         await asyncio.to_thread(_look, services, plan, project, mode)
         for project in plans.projects(services.db.read, plan.plan_id)

@@ -2,8 +2,8 @@
 
 Both ends say `Hello` first. A client then sends `Ask`s, each a request with an id of its choice, and gets for each one
 `Reply` or one `Failure` with that id, in the order in which they are done; a subscriber also gets `Notice`s. A frame
-that is too long,
-malformed or of an unknown type is answered by a `Failure` with id 0, and the connection is closed.
+that is too long, malformed, of an unknown type, or not there as a whole after 60 seconds is answered by a `Failure` with
+id 0, and the connection is closed. So is a connection beyond the 512th.
 """
 
 import struct
@@ -337,6 +337,43 @@ class JobPrune(Request[views.JobPruneView], frozen=True, tag="job.prune"):
     """Remove the finished jobs that are older than `async.retention`, with their logs."""
 
 
+class LockAcquire(Request[views.LockView], frozen=True, tag="lock.acquire"):
+    """Take a lease on `resource`, or extend one's own; while somebody else has it, wait for `wait` seconds at most.
+
+    Without `ttl` it is `lock.ttl`.
+    """
+
+    resource: str
+    owner: str
+    ttl: float | None = None
+    wait: float = 0
+
+
+class LockRenew(Request[views.LockView], frozen=True, tag="lock.renew"):
+    """Extend one's own lease; with `fence` only that acquisition."""
+
+    resource: str
+    owner: str
+    ttl: float | None = None
+    fence: int | None = None
+
+
+class LockRelease(Request[views.LockView], frozen=True, tag="lock.release"):
+    """Give one's own lease back; with `fence` only that acquisition. The answer is the lease as it was."""
+
+    resource: str
+    owner: str
+    fence: int | None = None
+
+
+class LockList(Request[views.LocksView], frozen=True, tag="lock.list"):
+    """Every lease."""
+
+
+class LockClean(Request[views.LocksView], frozen=True, tag="lock.clean"):
+    """Remove the leases that anybody may take over; the answer lists them."""
+
+
 class EventList(Request[views.EventsView], frozen=True, tag="event.list"):
     """Events after `since`, or the newest."""
 
@@ -396,6 +433,11 @@ AnyRequest = (
     | JobWait
     | JobCancel
     | JobPrune
+    | LockAcquire
+    | LockRenew
+    | LockRelease
+    | LockList
+    | LockClean
     | EventList
     | Subscribe
 )

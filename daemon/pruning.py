@@ -15,7 +15,7 @@ import msgspec
 from daemon import changes, checkouts, cleanup, pool, repositories, retention, sandboxes, views
 from daemon.disk import allocated
 from daemon.phases.context import Services, project_of, sandbox_path, shown
-from store import definitions, errors, locks, names, plans
+from store import crashpoints, definitions, errors, locks, names, plans
 from store.database import Transaction
 from store.records import Plan, PlanProject
 from store.states import State
@@ -107,7 +107,7 @@ async def _look(services: Services, place: _Place) -> views.PruneEntryView:
 
 def _is_held(services: Services, plan: Plan) -> bool:
     lock, clock = locks.get(services.db.read, "plan", plan.plan_id), services.db.clock
-    return lock is not None and not lock.stale(clock.now(), clock.boot_id)
+    return lock is not None and not lock.stale(clock)
 
 
 def _holds(repository: repositories.Project, plan: Plan, project: PlanProject, path: Path) -> str:
@@ -135,6 +135,7 @@ async def _removed(services: Services, place: _Place, entry: views.PruneEntryVie
     plan_id = place.plan.plan_id
     try:
         await services.db.write(lambda tx: _hold(tx, services, plan_id, owner))
+        crashpoints.reach("prune.held")
         try:
             if place.project is None:
                 await asyncio.to_thread(checkouts.delete, place.path)

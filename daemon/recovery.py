@@ -5,16 +5,15 @@ An Apply goes on from its journal there; an Undo is completed here. One record t
 """
 
 import logging
+from collections.abc import Collection
 
-import msgspec
-
-from daemon import cleanup, pruning, undo
-from daemon.lifecycle import ROLLBACK_OWNER, Claim, owner_of
+from daemon import aside, cleanup, pruning, undo
+from daemon.lifecycle import ROLLBACK_OWNER
 from daemon.phases.context import Services
 from daemon.views import ErrorView
 from store import errors, jobs, journals, locks, plans
 from store.database import Transaction
-from store.records import AsyncJob, Lock
+from store.records import AsyncJob
 
 log = logging.getLogger(__name__)
 
@@ -24,22 +23,47 @@ CLAIMS_LIMIT = 20
 
 async def recover(services: Services) -> list[str]:
     """Put everything in order; returns what could not be, in sentences."""
-    await services.db.write(_release_left)
-    problems: list[str] = []
+    problems = await _mended(services)
     for job in jobs.running(services.db.read):
         try:
             await services.db.write(lambda tx, job=job: _take_back(tx, services, job))
-        except (errors.CleverAgentsError, msgspec.ValidationError) as error:
-            problems.append(f"job {job.job_id} was set aside: {error}")
+        except Exception as error:  # whatever it is, it is this job's, and all others go on
+            log.exception("job %s of plan %s", job.job_id, job.plan_id)
+            why = f"the job was set aside: {error}"
+            problems.append(f"job {job.job_id}: {why}")
+            await services.db.write(lambda tx, job=job, why=why: aside.give_up(tx, job, why))
     for journal in journals.unfinished(services.db.read):
         if journal.state == "undoing":
             try:
                 await undo.finish_cut(services, journal.plan_id)
-            except errors.CleverAgentsError as error:
-                problems.append(f"the undo of plan {journal.plan_id} could not be completed: {error.message}")
+            except Exception as error:  # as above
+                log.exception("the undo of plan %s", journal.plan_id)
+                problems.append(f"the undo of plan {journal.plan_id} could not be completed: {error}")
     for problem in problems:
         log.error(problem)
     return problems
+
+
+async def mend(services: Services, busy: Collection[str]) -> list[str]:
+    """Set aside what stops the queue, but none of the jobs that run; what it was, in sentences."""
+    timeout, kept = int(services.config.value("async.job_timeout")), services.paths.backups
+    return await services.db.write(lambda tx: aside.mend_queue(tx, services.lifecycle, timeout, kept, busy=busy))
+
+
+async def _mended(services: Services) -> list[str]:
+    """See that the jobs and locks that an earlier daemon left can be used; what had to be set aside."""
+    timeout, kept = int(services.config.value("async.job_timeout")), services.paths.backups
+
+    def mend(tx: Transaction) -> list[str]:
+        done = aside.mend_queue(tx, services.lifecycle, timeout, kept)
+        _release_left(tx)
+        return done
+
+    try:
+        return await services.db.write(mend)
+    except Exception as error:  # without it the daemon does less, and without the daemon nothing can be done
+        log.exception("the queue could not be put in order")
+        return [f"the queue could not be put in order: {error}"]
 
 
 def _release_left(tx: Transaction) -> None:
@@ -52,17 +76,15 @@ def _release_left(tx: Transaction) -> None:
 async def clean_up(services: Services) -> None:
     """Remove the sandboxes that an earlier daemon had no time to remove."""
     for project in plans.sandboxes(services.db.read):
-        await cleanup.after(services, project.plan_id)
+        try:
+            await cleanup.after(services, project.plan_id)
+        except errors.CleverAgentsError as error:
+            log.warning("the sandboxes of plan %s stay: %s", project.plan_id, error.message)
 
 
 def _take_back(tx: Transaction, services: Services, job: AsyncJob) -> None:
-    plan = plans.get(tx, job.plan_id)
-    if plan is None:
-        raise errors.NotFoundError(f"its plan {job.plan_id} is not in the store")
-    lock = locks.get(tx, "plan", plan.plan_id)
-    claim = Claim(job, plan, lock or Lock("plan", plan.plan_id, owner_of(job), 0, 0, "", 0))
     if job.attempt >= CLAIMS_LIMIT:
         text = f"the job was begun {job.attempt} times and never ended"
-        services.lifecycle.fail(tx, claim, ErrorView("lost", text, None, {"job_id": job.job_id}))
+        services.lifecycle.rescue(tx, job, ErrorView("lost", text, None, {"job_id": job.job_id}))
     else:
-        services.lifecycle.requeue(tx, claim)
+        services.lifecycle.take_back(tx, job)

@@ -3,10 +3,8 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-import msgspec
-
 from daemon import show, views
-from store import errors, jobs, journals, names, plans
+from store import damage, errors, jobs, journals, names, plans
 from store.database import Transaction
 from store.records import Plan, Step
 from store.states import FORWARD, Position, StepState
@@ -47,7 +45,7 @@ def unfit_change(plan: Plan, expect: str | None, *, allow_empty: bool) -> None:
         ChangeMovedError: the digest is not `expect`.
         NothingToApplyError: the change set is empty, and that is not allowed.
     """
-    diff = None if plan.diff_json is None else msgspec.json.decode(plan.diff_json, type=views.DiffStatView)
+    diff = None if plan.diff_json is None else damage.document(plan, "diff_json", views.DiffStatView)
     assert diff is not None, "Execute stores the diff with its completion"
     if expect is not None and expect != diff.digest:
         raise errors.ChangeMovedError(
@@ -91,15 +89,20 @@ def without_checkpoint(plan: Plan, steps: Sequence[Step], step_id: str) -> None:
         )
 
 
+def half_written(tx: Transaction, plan: Plan) -> bool:
+    """Whether the change is in a project in part, and only Apply can end that."""
+    journal = journals.get(tx, plan.plan_id)
+    there = any(Path(project.path).is_dir() for project in plans.projects(tx, plan.plan_id))
+    return journal is not None and journal.state == "writing" and there
+
+
 def while_half_written(tx: Transaction, plan: Plan) -> None:
     """Refuse to leave an Apply that neither ended nor could be taken back: its journal is what knows how.
 
     Raises:
         InvalidTransitionError: there is one.
     """
-    journal = journals.get(tx, plan.plan_id)
-    there = any(Path(project.path).is_dir() for project in plans.projects(tx, plan.plan_id))
-    if journal is not None and journal.state == "writing" and there:
+    if half_written(tx, plan):
         raise errors.InvalidTransitionError(
             f"{plan.name} is {plan.position}, and its change is in the project in part; let Apply end what it began",
             detail={"plan_id": plan.plan_id, "from": str(plan.position)},

@@ -5,11 +5,13 @@ one private repository is done by one thread at a time.
 """
 
 import contextlib
+import logging
 import os
 import re
 import shutil
 import threading
 from collections.abc import Iterable, Sequence
+from datetime import UTC, datetime
 from pathlib import Path
 
 import msgspec
@@ -17,8 +19,13 @@ import msgspec
 from daemon import git
 from store import errors
 
+log = logging.getLogger(__name__)
+
 PLAN_REFS = "refs/cleveragents/plans"
 """Below it each plan has its refs: for each reversion base, checkpoint/…, partial/…, rollback/…, result; removed, applied/…."""
+
+REPLACED = ".lost-"
+"""Between the name of a repository that was replaced and the time when it was."""
 
 FETCHED_REF = "refs/cleveragents/head"
 """The project's HEAD as it was last fetched."""
@@ -108,13 +115,25 @@ def prepare(project: Project) -> None:
     with lock(project):
         if not project.path.is_dir():
             raise errors.NotFoundError(f"the directory of project {project.name}, {project.path}, does not exist")
-        if not project.repository.is_dir():
+        if not _is_repository(project.repository):
             git.check()
+            if project.repository.exists():
+                aside = set_aside(project.repository)
+                log.warning("%s was no repository any more; what is left of it is now %s", project.repository, aside)
             _create(project)
         if project.kind == "git":
             here = head(project)
             _carry_settings(project, here)
             fetch_head(project, here)
+
+
+def _is_repository(path: Path) -> bool:
+    return (path / "HEAD").is_file() and (path / "objects").is_dir()
+
+
+def set_aside(repository: Path) -> Path:
+    """Keep what is left of a repository that is to be made anew; where."""
+    return repository.rename(repository.with_name(f"{repository.name}{REPLACED}{datetime.now(UTC):%Y%m%dT%H%M%S%f}"))
 
 
 def head(project: Project) -> Head:

@@ -80,7 +80,7 @@ async def _prune_plan(services: Services, plan: Plan) -> bool:
 
 def _note(tx: Transaction, plan_id: str) -> bool:
     plan, lock = plans.get(tx, plan_id), locks.get(tx, "plan", plan_id)
-    if plan is None or not plan.terminal or (lock and not lock.stale(tx.now, tx.clock.boot_id)):
+    if plan is None or not plan.terminal or (lock and not lock.stale(tx.clock)):
         return False
     journals.remove(tx, plan_id)
     plans.update(tx, plan, pruned_at=tx.now)

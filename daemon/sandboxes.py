@@ -14,7 +14,7 @@ import msgspec
 
 from daemon import changes, checkouts, inclusions, pool, repositories, worktrees
 from daemon.repositories import Project
-from store import errors
+from store import crashpoints, errors
 
 
 class Checkpoint(msgspec.Struct, frozen=True):
@@ -59,6 +59,7 @@ def create(project: Project, plan_id: str, path: Path, commit: str, *, include: 
         record = _record(project, plan_id)
         if record is None or record.commit != commit or not (record.complete and checkouts.is_directory(path)):
             _make(project, plan_id, path, commit, include)
+        crashpoints.reach("sandbox.made")
         return [name for name, relative in zip(include, wanted, strict=True) if not _has(project, relative)]
 
 
@@ -81,6 +82,7 @@ def checkpoint(project: Project, plan_id: str, path: Path, name: str, parent: st
             raise _gone(path)
         staged = _stage(project, plan_id, path, parent)
         commit = _commit(project, plan_id, name, staged.tree, parent)
+        crashpoints.reach("sandbox.committed")
         _note(project, plan_id, commit)
         return Checkpoint(commit, staged.tree, staged.nested)
 
@@ -114,10 +116,12 @@ def remove(project: Project, plan_id: str, path: Path) -> None:
         record = _record(project, plan_id)
         if checkouts.is_directory(path):
             _keep_state(project, plan_id, path, record)
+            crashpoints.reach("sandbox.saved")
             if not pool.put(project, path, _index(project, plan_id)):
                 checkouts.delete(path)
         else:
             checkouts.delete(path)
+        crashpoints.reach("sandbox.deleted")
         _forget(project, plan_id)
         with contextlib.suppress(OSError):  # the directories of the namespace and of the plan, when they are empty
             path.parent.rmdir()

@@ -8,10 +8,10 @@ from typing import Any
 import msgspec
 
 from daemon import actions, actors, changes, views
-from store import jobs, names, plans
-from store.clock import rfc3339
+from store import damage, jobs, names, plans
+from store.clock import Clock, rfc3339
 from store.database import Reader
-from store.records import Action, Actor, AsyncJob, Decision, Event, Plan, PlanProject, Project, Step, Worker
+from store.records import Action, Actor, AsyncJob, Decision, Event, Lock, Plan, PlanProject, Project, Step, Worker
 from store.states import Phase, State, StepState
 
 
@@ -21,7 +21,49 @@ def moment(microseconds: int) -> str:
 
 
 def plan(db: Reader, record: Plan) -> views.PlanView:
-    """A plan with everything that belongs to it."""
+    """A plan with everything that belongs to it; one of which something cannot be read is shown with that as its error."""
+    try:
+        return _plan(db, record)
+    except damage.UnreadableRowError as error:
+        return _damaged(record, error)
+
+
+def _damaged(record: Plan, error: damage.UnreadableRowError) -> views.PlanView:
+    return views.PlanView(
+        plan_id=record.plan_id,
+        name=record.name,
+        action=record.action,
+        projects=[],
+        phase=record.phase,
+        state=record.state,
+        terminal=record.terminal,
+        recoverable=record.recoverable,
+        automation_profile=record.automation_profile,
+        profile_source=record.profile_source,
+        arguments={},
+        priority=record.priority,
+        parent_plan_id=record.parent_plan_id,
+        root_plan_id=record.root_plan_id,
+        depth=record.depth,
+        base={},
+        sandboxes=[],
+        steps=[],
+        children=views.ChildrenView(0, 0, 0, 0, 0, 0, 0),
+        diff=None,
+        applied=None,
+        error=views.ErrorView(error.code, error.message, None, {"suggestions": error.suggestions}),
+        reversions=record.reversions,
+        job_id=record.job_id,
+        revision=record.revision,
+        created_at=moment(record.created_at),
+        updated_at=moment(record.updated_at),
+        started_at=rfc3339(record.started_at),
+        finished_at=rfc3339(record.finished_at),
+        next=error.suggestions,
+    )
+
+
+def _plan(db: Reader, record: Plan) -> views.PlanView:
     projects = plans.projects(db, record.plan_id)
     steps = plans.steps(db, record.plan_id)
     return views.PlanView(
@@ -35,7 +77,7 @@ def plan(db: Reader, record: Plan) -> views.PlanView:
         recoverable=record.recoverable,
         automation_profile=record.automation_profile,
         profile_source=record.profile_source,
-        arguments=msgspec.json.decode(record.arguments_json),
+        arguments=damage.document(record, "arguments_json", dict[str, Any]),
         priority=record.priority,
         parent_plan_id=record.parent_plan_id,
         root_plan_id=record.root_plan_id,
@@ -44,9 +86,9 @@ def plan(db: Reader, record: Plan) -> views.PlanView:
         sandboxes=[_sandbox(project) for project in projects],
         steps=[_step(step) for step in steps],
         children=_children(db, record),
-        diff=_decoded(record.diff_json, views.DiffStatView),
-        applied=_decoded(record.applied_json, views.AppliedView),
-        error=_decoded(record.error_json, views.ErrorView),
+        diff=_decoded(record, "diff_json", views.DiffStatView),
+        applied=_decoded(record, "applied_json", views.AppliedView),
+        error=_decoded(record, "error_json", views.ErrorView),
         reversions=record.reversions,
         job_id=record.job_id,
         revision=record.revision,
@@ -95,7 +137,7 @@ def plan_list(db: Reader, records: Sequence[Plan], total: int) -> views.PlansVie
     return views.PlansView(plans=[plan(db, record) for record in records], total=total)
 
 
-def job(record: AsyncJob) -> views.JobView:
+def job(record: AsyncJob, clock: Clock) -> views.JobView:
     return views.JobView(
         job_id=record.job_id,
         plan_id=record.plan_id,
@@ -109,7 +151,7 @@ def job(record: AsyncJob) -> views.JobView:
         worker_id=record.worker_id,
         created_at=moment(record.created_at),
         started_at=rfc3339(record.started_at),
-        last_heartbeat=rfc3339(record.last_heartbeat),
+        last_heartbeat=_by_wall(record.last_heartbeat, clock),
         cancel_requested_at=rfc3339(record.cancel_requested_at),
         finished_at=rfc3339(record.finished_at),
         error_code=record.error_code,
@@ -117,25 +159,44 @@ def job(record: AsyncJob) -> views.JobView:
     )
 
 
+def lock(record: Lock, clock: Clock) -> views.LockView:
+    return views.LockView(
+        resource_type=record.resource_type,
+        resource_id=record.resource_id,
+        owner_id=record.owner_id,
+        fence=record.fence,
+        acquired_at=moment(clock.wall(record.acquired_at)),
+        expires_at=moment(clock.wall(record.expires_at)),
+        stale=record.stale(clock),
+    )
+
+
 def event(record: Event) -> views.EventView:
-    detail: dict[str, Any] = msgspec.json.decode(record.detail_json)
+    try:
+        detail = damage.document(record, "detail_json", dict[str, Any])
+    except damage.UnreadableRowError as error:  # what happened, and when, is known all the same
+        detail: dict[str, Any] = {"unreadable": error.message}
     return views.EventView(record.seq, moment(record.time), record.kind, record.plan_id, record.job_id, detail)
 
 
-def worker(record: Worker) -> views.WorkerView:
+def worker(record: Worker, clock: Clock) -> views.WorkerView:
     return views.WorkerView(
         record.worker_id,
         record.state,
         record.job_id,
-        rfc3339(record.last_heartbeat),
+        _by_wall(record.last_heartbeat, clock),
         record.jobs_processed,
         record.jobs_failed,
         record.jobs_cancelled,
     )
 
 
+def _by_wall(steady: int | None, clock: Clock) -> str | None:
+    return None if steady is None else rfc3339(clock.wall(steady))
+
+
 def workers(db: Reader) -> list[views.WorkerView]:
-    return [worker(record) for record in jobs.workers(db)]
+    return [worker(record, db.clock) for record in jobs.workers(db)]
 
 
 def decision(record: Decision) -> views.DecisionView:
@@ -194,12 +255,12 @@ def file(change: changes.FileChange, prefix: str) -> views.FileView:
     return views.FileView(shown, encoded, old, change.status, change.binary, change.insertions, change.deletions)
 
 
-def _decoded(text: str | None, kind: type[Any]) -> Any:
-    return None if text is None else msgspec.json.decode(text, type=kind)
+def _decoded(record: Plan, column: str, kind: type[Any]) -> Any:
+    return None if getattr(record, column) is None else damage.document(record, column, kind)
 
 
 def _sandbox(record: PlanProject) -> views.SandboxView:
-    uncarried = msgspec.json.decode(record.uncarried_json, type=list[str])
+    uncarried = damage.document(record, "uncarried_json", list[str])
     return views.SandboxView(record.project, record.strategy, record.sandbox_path, record.sandbox_status, uncarried)
 
 

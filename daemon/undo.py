@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 from daemon import snapshots, writing
 from daemon.phases.context import Services, project_of, shown
-from store import errors, journals, locks, names, plans
+from store import crashpoints, errors, journals, locks, names, plans
 from store.clock import rfc3339
 from store.database import Transaction
 from store.records import JournalEntry, Lock, Plan
@@ -24,12 +24,14 @@ async def undo(services: Services, plan: Plan, *, keep_going: bool) -> tuple[Pla
     """
     owner = _owner(plan.plan_id)
     lock = await services.db.write(lambda tx: _begin(tx, plan.plan_id, owner))
+    crashpoints.reach("undo.begun")
     entries = journals.entries(services.db.read, plan.plan_id)
     try:
         skipped = await _restore(services, plan, entries, keep_going=keep_going)
     except Exception:  # not a cancellation: the files are still being written then, and the next daemon completes it
         await services.db.write(lambda tx: _abandon(tx, plan.plan_id, owner))
         raise
+    crashpoints.reach("undo.restored")
     return await services.db.write(lambda tx: _end(tx, services, lock, owner, skipped)), skipped
 
 

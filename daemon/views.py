@@ -317,6 +317,23 @@ class JobsView(View, frozen=True):
     total: int
 
 
+class LockView(View, frozen=True):
+    """A lease. `stale`: it expired, or is from an earlier boot of the machine, and anybody may take it over."""
+
+    resource_type: str
+    resource_id: str
+    owner_id: str
+    fence: int
+    acquired_at: str
+    expires_at: str
+    stale: bool
+
+
+class LocksView(View, frozen=True):
+    locks: list[LockView]
+    total: int
+
+
 class EventView(View, frozen=True):
     seq: int
     time: str
@@ -420,22 +437,24 @@ class DaemonView(View, frozen=True):
 
 
 class StatusView(View, frozen=True):
-    """One screen: what needs me, what runs, what waits."""
+    """One screen: what needs me, what runs, what waits, what is locked; users' locks before those of jobs."""
 
     needs_you: list[PlanView]
     running: list[PlanView]
     queued: list[PlanView]
+    locks: list[LockView]
     totals: "StatusTotalsView"
     done: int
     daemon: DaemonView
 
 
 class StatusTotalsView(View, frozen=True):
-    """How many plans there are of each kind, beyond those that are listed."""
+    """How many plans of each kind and how many locks there are, beyond those that are listed."""
 
     needs_you: int
     running: int
     queued: int
+    locks: int
 
 
 class CheckView(View, frozen=True):

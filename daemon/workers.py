@@ -1,29 +1,36 @@
 """Workers: slots that claim a job, run its phase, and record how it ended.
 
 A worker that finds nothing to do sleeps until a commit queues a job; the poll is a safety net, and only while something is
-queued. While a phase runs, its job beats and its locks are renewed; a phase that loses its lock is stopped.
+queued. While phases run, their jobs beat and their locks are renewed, all in one transaction; a phase that lost its lock is
+stopped. A phase that was told to stop and does not beats no more: its job is failed as stuck, and its worker goes on
+without it. What it writes later is refused.
 """
 
 import asyncio
 import logging
 from collections import deque
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Collection, Mapping
 from contextlib import suppress
 
 import msgspec
 
-from daemon import views
-from daemon.lifecycle import Claim, Lifecycle, owner_of
+from daemon import aside, views
+from daemon.lifecycle import BY_USER, Claim, Lifecycle, owner_of
 from daemon.settings import Settings
 from daemon.tokens import Stop, Stopped, Token
-from store import errors, jobs, locks
+from store import damage, errors, jobs, locks
 from store.clock import SECOND
 from store.database import Database, Transaction
-from store.records import Event
+from store.records import AsyncJob, Event
 from store.states import Phase
 
 log = logging.getLogger(__name__)
 
+_FREED = frozenset({"lock.released", "lock.expired"})
+"""Events after which a queued job may run that could not before."""
+
+Mend = Callable[[Collection[str]], Awaitable[list[str]]]
+"""Sets aside what stops the queue, but none of these jobs; says what."""
 PhaseWork = Callable[["Running"], Awaitable[None]]
 """Does the work of a phase and records its end through the lifecycle; raises what went wrong."""
 
@@ -41,13 +48,23 @@ class Running(msgspec.Struct, frozen=True):
 
     claim: Claim
     token: Token
+    over: "asyncio.Future[None]"
+    """Done when the phase has ended, or when its worker is not to wait for it any longer."""
 
 
 class Workers:
     """The worker slots of one daemon."""
 
-    def __init__(self, db: Database, lifecycle: Lifecycle, config: Settings, phases: Mapping[Phase, PhaseWork]) -> None:
+    def __init__(
+        self,
+        db: Database,
+        lifecycle: Lifecycle,
+        config: Settings,
+        phases: Mapping[Phase, PhaseWork],
+        mend: Mend | None = None,
+    ) -> None:
         self._db = db
+        self._mend = mend
         self._lifecycle = lifecycle
         self._config = config
         self._phases = phases
@@ -57,6 +74,11 @@ class Workers:
         self._live = 0
         self._queued = 0
         self._poll: asyncio.TimerHandle | None = None
+        self._next_beat: asyncio.TimerHandle | None = None
+        self._beating: asyncio.Task[None] | None = None
+        self._told: dict[str, int] = {}
+        self._abandoned: set[asyncio.Task[None]] = set()
+        self._started = False
         self._draining = False
         self.failed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
 
@@ -69,6 +91,11 @@ class Workers:
     def draining(self) -> bool:
         return self._draining
 
+    @property
+    def abandoned(self) -> bool:
+        """Whether a phase that nobody waits for is still at work; a thread of it may never end."""
+        return bool(self._abandoned)
+
     async def start(self) -> None:
         """Open the slots; they begin to claim at once."""
 
@@ -78,6 +105,7 @@ class Workers:
                 jobs.worker_idle(tx, worker_id)
 
         await self._db.write(register)
+        self._started = True
         self._open_slots()
         self._watch_queue()
 
@@ -91,6 +119,8 @@ class Workers:
                 self._watch_queue()
             elif event.kind == "job.cancel-requested" and event.job_id in self._running:
                 self._running[event.job_id].token.stop(Stop.CANCELLED)
+            elif event.kind in _FREED:
+                self._wake_one()
 
     async def stop(self, *, grace: float, kill: bool) -> int:
         """No new claims; running phases get `grace` seconds, then are handed over, or ended with `kill`; how many were."""
@@ -107,6 +137,10 @@ class Workers:
             running.token.stop(Stop.KILL if kill else Stop.SHUTDOWN)
         if busy:
             await asyncio.wait(busy)
+        if self._next_beat is not None:
+            self._next_beat.cancel()
+        if self._beating is not None:
+            await asyncio.wait([self._beating])
         await self._db.write(jobs.stop_workers)
         return left
 
@@ -114,7 +148,7 @@ class Workers:
         return [f"worker-{number}" for number in range(1, int(self._config.value("async.max_workers")) + 1)]
 
     def _open_slots(self) -> None:
-        if self._draining or self._live >= int(self._config.value("async.max_workers")):
+        if not self._started or self._draining or self._live >= int(self._config.value("async.max_workers")):
             return
         for worker_id in self._wanted():
             task = self._slots.get(worker_id)
@@ -139,12 +173,24 @@ class Workers:
         number = int(worker_id.rpartition("-")[2])
         while not self._draining and number <= int(self._config.value("async.max_workers")):
             queued = self._queued
-            claim = await self._db.write(lambda tx: self._lifecycle.claim(tx, worker_id))
+            try:
+                claim = await self._db.write(lambda tx: self._lifecycle.claim(tx, worker_id))
+            except errors.CleverAgentsError as error:
+                await self._after_failed_claim(error)
+                continue
             if claim is not None:
                 await self._carry_out(claim)
             elif queued == self._queued and not self._draining:
                 await self._rest()
         self._wake_one()  # what woke a slot that is no longer wanted is for another one
+
+    async def _after_failed_claim(self, error: errors.CleverAgentsError) -> None:
+        """A job that cannot be read would stop all others: it is set aside. Any other cause may go away by itself."""
+        log.error("no job can be claimed: %s", error.message)
+        if isinstance(error, damage.UnreadableRowError) and self._mend is not None:
+            for done in await self._mend(self._running):
+                log.error(done)
+        await asyncio.sleep(float(self._config.value("async.poll_interval")))
 
     async def _rest(self) -> None:
         """Until somebody wakes it: for a job that was queued, or to look again at those that could not run yet."""
@@ -169,19 +215,31 @@ class Workers:
         self._watch_queue()
 
     async def _carry_out(self, claim: Claim) -> None:
-        running = Running(claim, Token())
+        """Until the phase has ended, or is given up."""
+        job_id = claim.job.job_id
+        running = Running(claim, Token(), asyncio.get_running_loop().create_future())
         if claim.job.cancel_requested_at is not None:  # asked for while an earlier daemon had the job
             running.token.stop(Stop.CANCELLED)
-        self._running[claim.job.job_id] = running
-        beating = asyncio.create_task(self._beat(running), name=f"beat {claim.job.job_id}")
+        self._running[job_id] = running
+        self._schedule_beat()
         deadline = self._deadline(running)
-        try:
-            await self._phase(running)
-        finally:
-            beating.cancel()
-            if deadline is not None:
-                deadline.cancel()
-            del self._running[claim.job.job_id]
+        phase = asyncio.create_task(self._phase(running), name=f"job {job_id}")
+        phase.add_done_callback(lambda _: _settle(running.over))
+        await running.over
+        if deadline is not None:
+            deadline.cancel()
+        del self._running[job_id]
+        self._told.pop(job_id, None)
+        if phase.done():
+            phase.result()
+        else:
+            self._abandoned.add(phase)
+            phase.add_done_callback(self._ended_at_last)
+
+    def _ended_at_last(self, phase: asyncio.Task[None]) -> None:
+        self._abandoned.discard(phase)
+        if not phase.cancelled() and (error := phase.exception()) is not None:
+            log.error("%s, which nobody waited for, ended with %r", phase.get_name(), error)
 
     async def _phase(self, running: Running) -> None:
         """Run the phase; whatever happens, how it ended is written."""
@@ -205,10 +263,10 @@ class Workers:
     async def _record_stop(self, claim: Claim, reason: Stop) -> None:
         if reason is Stop.CANCELLED:
             job = jobs.get(self._db.read, claim.job.job_id)
-            why = (job.error_message if job else None) or "cancelled by the user"
-            await self._db.write(lambda tx: self._lifecycle.stopped(tx, claim, why))
+            why = (job.error_message if job else None) or BY_USER
+            await self._record(claim, lambda tx: self._lifecycle.stopped(tx, claim, why))
         elif reason in {Stop.SHUTDOWN, Stop.KILL}:
-            await self._db.write(lambda tx: self._lifecycle.requeue(tx, claim, ended=reason is Stop.KILL))
+            await self._record(claim, lambda tx: self._lifecycle.requeue(tx, claim, ended=reason is Stop.KILL))
         elif reason is Stop.TIMED_OUT:
             text = f"the job did not end within async.job_timeout ({claim.job.timeout_s} s)"
             await self._record_failure(claim, errors.TimedOutError(text))
@@ -219,37 +277,119 @@ class Workers:
     async def _record_failure(
         self, claim: Claim, error: errors.CleverAgentsError, *, constrained: bool = False
     ) -> None:
-        detail = {**error.detail, "suggestions": error.suggestions} if error.suggestions else error.detail
-        view = views.ErrorView(error.code, error.message, error.detail.get("step"), detail)
-        try:
-            await self._db.write(lambda tx: self._lifecycle.fail(tx, claim, view, constrained=constrained))
-        except errors.LockExpiredError as late:
-            log.warning("a late end was refused: %s", late.message)
+        view = _view(error)
+        await self._record(claim, lambda tx: self._lifecycle.fail(tx, claim, view, constrained=constrained))
+
+    async def _record(self, claim: Claim, end: Callable[[Transaction], object]) -> None:
+        """Write how a phase ended, unless its job was taken from it meanwhile; on a full disk, once there is room."""
+        while True:
+            try:
+                await self._db.write(end)
+            except errors.LockExpiredError as late:
+                log.warning("a late end was refused: %s", late.message)
+            except damage.UnreadableRowError as error:
+                log.exception("the end of job %s cannot be recorded with its plan", claim.job.job_id)
+                await self._db.write(lambda tx, why=error.message: aside.give_up(tx, claim.job, why))
+            except errors.DiskFullError as error:
+                log.warning("the end of job %s is not recorded yet: %s", claim.job.job_id, error.message)
+                if not self._draining:  # else the next daemon finds the job running
+                    await asyncio.sleep(float(self._config.value("async.poll_interval")))
+                    continue
+            return
 
     def _deadline(self, running: Running) -> asyncio.TimerHandle | None:
-        """The whole job's deadline; it counts from the first start, so it holds after a restart."""
-        job = running.claim.job
-        if job.timeout_s == 0 or job.started_at is None:
+        """The whole job's deadline; it is stored, so it holds after a restart."""
+        if running.claim.job.deadline_at is None:
             return None
-        left = (job.started_at - self._db.clock.now()) / SECOND + job.timeout_s
+        left = (running.claim.job.deadline_at - self._db.clock.steady()) / SECOND
         return asyncio.get_running_loop().call_later(max(0.0, left), running.token.stop, Stop.TIMED_OUT)
 
-    async def _beat(self, running: Running) -> None:
-        """Renew the job's sign of life and its locks, each well before it ends."""
-        while True:
-            ttl = float(self._config.value("lock.ttl"))
-            await asyncio.sleep(min(ttl, float(self._config.value("async.job_ttl"))) / 3)
-            try:
-                await self._db.write(lambda tx, ttl=ttl: self._renew(tx, running.claim, ttl))
-            except errors.LockExpiredError as error:
-                log.warning("job %s: %s", running.claim.job.job_id, error.message)
-                running.token.stop(Stop.LOCK_LOST)
-                return
-            except errors.CleverAgentsError as error:  # a full disk, say: the lease lasts for two more tries
-                log.warning("job %s could not renew: %s", running.claim.job.job_id, error.message)
+    def _schedule_beat(self) -> None:
+        """See to it that the next beat comes well before a lease or a heartbeat runs out."""
+        interval = min(float(self._config.value("lock.ttl")), float(self._config.value("async.job_ttl"))) / 3
+        loop = asyncio.get_running_loop()
+        if self._next_beat is not None and self._next_beat.when() > loop.time() + interval:
+            self._next_beat.cancel()
+            self._next_beat = None
+        if self._next_beat is None:
+            self._next_beat = loop.call_later(interval, self._begin_beat)
 
-    def _renew(self, tx: Transaction, claim: Claim, ttl: float) -> None:
-        locks.renew(tx, claim.lock, ttl)
-        locks.renew_all_for_owner(tx, owner_of(claim.job), ttl)
+    def _begin_beat(self) -> None:
+        self._next_beat = None
+        if self._running and (self._beating is None or self._beating.done()):
+            self._beating = asyncio.create_task(self.beat(), name="beat")
+
+    async def beat(self) -> None:
+        """First whoever is alive says so, then those that do not are judged, in the same transaction."""
+        alive = [running for running in self._running.values() if self._is_alive(running)]
+        ttl = float(self._config.value("lock.ttl"))
+        silence = float(self._config.value("async.job_ttl"))
+        try:
+            beaten = await self._db.write(lambda tx: self._renew(tx, alive, ttl=ttl, silence=silence))
+        except errors.CleverAgentsError as error:  # a full disk, say: the leases last for two more tries
+            log.warning("the running jobs could not be renewed: %s", error.message)
+        else:
+            for running in beaten.lost:
+                running.token.stop(Stop.LOCK_LOST)
+            for job in beaten.silent:
+                if job.job_id in self._running:
+                    _settle(self._running[job.job_id].over)
+        if self._running:
+            self._schedule_beat()
+
+    def _is_alive(self, running: Running) -> bool:
+        """Whether the phase may be expected to end: one that was told to stop has some time for it."""
+        if running.token.reason is None:
+            return True
+        now = self._db.clock.steady()
+        told = self._told.setdefault(running.claim.job.job_id, now)
+        patience = float(self._config.value("async.cancel-grace")) + float(self._config.value("async.job_ttl"))
+        return now - told <= patience * SECOND
+
+    def _renew(self, tx: Transaction, alive: list[Running], *, ttl: float, silence: float) -> "_Beaten":
+        lost = [running for running in alive if not _renewed(tx, running.claim, ttl)]
+        silent = jobs.silent(tx, tx.steady - int(silence * SECOND))
+        if not self._draining:  # else the next daemon goes on with them
+            for job in silent:
+                self._rescue(tx, job, silence)
+        return _Beaten(lost, silent)
+
+    def _rescue(self, tx: Transaction, job: AsyncJob, silence: float) -> None:
+        error = errors.StuckError(
+            f"{job.phase} is stuck: its worker was told to stop, or is gone, and gave no sign of life for {silence:g} s; "
+            f"something of it may still be at work in the sandbox",
+            detail={"job_id": job.job_id, "worker_id": job.worker_id},
+            suggestions=["ca daemon logs"],
+        )
+        log.error("job %s of plan %s: %s", job.job_id, job.plan_id, error.message)
+        self._lifecycle.rescue(tx, job, _view(error))
+
+
+class _Beaten(msgspec.Struct, frozen=True):
+    """Whose lock is gone, and which jobs have been silent for too long."""
+
+    lost: list[Running]
+    silent: list[AsyncJob]
+
+
+def _renewed(tx: Transaction, claim: Claim, ttl: float) -> bool:
+    """Note the job's sign of life and extend its leases; False when the job or the plan is no longer its own."""
+    try:
         if jobs.beat(tx, claim.job) is None:
-            raise errors.LockExpiredError(f"job {claim.job.job_id} is no longer this worker's")
+            return False
+        locks.check(tx, claim.lock)
+    except (errors.LockExpiredError, damage.UnreadableRowError) as error:
+        log.warning("job %s: %s", claim.job.job_id, error.message)
+        return False
+    locks.keep_all_for_owner(tx, owner_of(claim.job), ttl)
+    return True
+
+
+def _view(error: errors.CleverAgentsError) -> views.ErrorView:
+    detail = {**error.detail, "suggestions": error.suggestions} if error.suggestions else error.detail
+    return views.ErrorView(error.code, error.message, error.detail.get("step"), detail)
+
+
+def _settle(over: "asyncio.Future[None]") -> None:
+    if not over.done():
+        over.set_result(None)

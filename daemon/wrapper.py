@@ -1,4 +1,6 @@
-"""The small shell that a command runs under: it waits for the word to go, and leaves the exit code in a file.
+"""The small shell that a command runs under: it waits for two words, and leaves the exit code in a file.
+
+The first word comes when it is marked, and it forks the shell of the command; the second one, to go, is for that shell.
 
 The code is written by the shell's own `echo`, one write of at most four bytes: a reader that asks for the newline sees
 all or nothing. A rename would be no safer, and `mv` is one more process: `/bin/sh -e -c :`, four at once, costs 2.2
@@ -11,14 +13,19 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 NEVER_RAN = -1
-"""In the place of an exit code: the daemon died before it gave the word to go."""
+"""In the place of an exit code: the word to go was never given."""
+
+WORD = b"\n"
+"""What is written to the wrapper's pipe."""
 
 # The signals are caught, not ignored, because an ignored one is inherited by the command: the wrapper survives what is
-# sent to its group and goes on to write the command's code.
+# sent to its group and goes on to write the command's code. A shell loses a signal that it catches between its fork and
+# the reset of its traps; so it is forked, and waits, before there is anything to end.
 _SCRIPT = """\
 IFS= read -r ca_go || { echo -1 >|"$1"; exit 125; }
 trap : HUP INT QUIT TERM USR1 USR2 ALRM
 (
+IFS= read -r ca_go || { echo -1 >|"$1"; exit 125; }
 umask "$2"
 cd "$3" || { echo "cannot enter the directory $3: the command was not run" >&2; exit 126; }
 exec <"$4" || exit 126
@@ -27,7 +34,7 @@ unset OLDPWD ca_go
 )
 set -- $? "$1"
 umask 077
-echo $1 >|"$2"
+[ -e "$2" ] || echo $1 >|"$2"
 exit $1
 """
 _RUN_PROGRAM = 'shift 4; exec "$@"'

@@ -6,17 +6,19 @@ Reads have a connection of their own and never wait for the writer.
 """
 
 import asyncio
+import contextlib
 import errno
 import logging
 import threading
 from collections import deque
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
+from pathlib import Path
 from typing import Any, Protocol, TypeVar, cast
 
 import apsw
 import msgspec
 
-from store import crashpoints, errors
+from store import crashpoints, damage, errors
 from store.clock import Clock
 from store.records import Event, Record
 
@@ -34,6 +36,7 @@ Bindings = Sequence[Value] | Mapping[str, Value]
 class Cursor(Protocol):
     """What a statement returns."""
 
+    def __next__(self) -> tuple[Any, ...]: ...
     def fetchall(self) -> list[tuple[Any, ...]]: ...
     def fetchone(self) -> tuple[Any, ...] | None: ...
 
@@ -47,6 +50,7 @@ class Connection(Protocol):
     def system_errno(self) -> int: ...
     def execute(self, statements: str, bindings: Bindings | None = None) -> Cursor: ...
     def pragma(self, name: str, value: str | int | None = None) -> Any: ...
+    def config(self, op: int, *values: int) -> int: ...
     def set_busy_timeout(self, milliseconds: int) -> None: ...
     def close(self, force: bool = False) -> None: ...  # noqa: FBT001, FBT002  apsw's signature
 
@@ -59,22 +63,64 @@ class Reader:
         self.clock = clock
 
     def execute(self, sql: str, bindings: Bindings = ()) -> list[tuple[Any, ...]]:
-        """All rows of one statement."""
-        return self._connection.execute(sql, bindings).fetchall()
+        """All rows of one statement.
+
+        Raises:
+            UnreadableRowError: one holds bytes that are no text.
+        """
+        try:
+            return self._connection.execute(sql, bindings).fetchall()
+        except UnicodeDecodeError as error:
+            raise damage.no_text(error) from error
 
     def all(self, record: type[R], sql: str, bindings: Bindings = ()) -> list[R]:
-        """Every row as a record."""
-        return [msgspec.convert(row, record) for row in self.execute(sql, bindings)]
+        """Every row as a record; one that cannot be read is left out, and logged."""
+        return list(damage.readable(self._connection.execute(sql, bindings), record))
+
+    def whole(self, record: type[R], sql: str, bindings: Bindings = ()) -> list[R]:
+        """Every row as a record, where one without the others would mean something else.
+
+        Raises:
+            UnreadableRowError: one cannot be read.
+        """
+        try:
+            return [damage.record_of(row, record) for row in self._connection.execute(sql, bindings).fetchall()]
+        except UnicodeDecodeError as error:
+            raise damage.no_text(error, record) from error
 
     def one(self, record: type[R], sql: str, bindings: Bindings = ()) -> R | None:
-        """The first row as a record, if there is one."""
-        row = self._connection.execute(sql, bindings).fetchone()
-        return None if row is None else msgspec.convert(row, record)
+        """The first row as a record, if there is one.
+
+        Raises:
+            UnreadableRowError: it cannot be read.
+        """
+        try:
+            row = self._connection.execute(sql, bindings).fetchone()
+        except UnicodeDecodeError as error:
+            raise damage.no_text(error, record) from error
+        return None if row is None else damage.record_of(row, record)
 
     def scalar(self, sql: str, bindings: Bindings = ()) -> Any:
         """The first column of the first row, or `None`."""
         row = self._connection.execute(sql, bindings).fetchone()
         return None if row is None else row[0]
+
+
+@contextlib.contextmanager
+def reading(path: Path, clock: Clock) -> Generator[Reader]:
+    """A reader with a connection of its own, for a thread of its own.
+
+    Raises:
+        CleverAgentsError: SQLite's errors as ours.
+    """
+    connection = cast("Connection", apsw.Connection(str(path), flags=apsw.SQLITE_OPEN_READONLY))
+    try:
+        connection.set_busy_timeout(2000)
+        yield Reader(connection, clock)
+    except apsw.Error as error:
+        raise from_sqlite(error) from error
+    finally:
+        connection.close()
 
 
 class Transaction(Reader):
@@ -83,6 +129,7 @@ class Transaction(Reader):
     def __init__(self, connection: Connection, clock: Clock) -> None:
         super().__init__(connection, clock)
         self.now = clock.now()
+        self.steady = clock.steady()
         self.events: list[Event] = []
 
     def event(self, kind: str, *, plan_id: str | None = None, job_id: str | None = None, **detail: object) -> None:
@@ -143,13 +190,16 @@ class Database:
         self._closing = True
         self._wake.release()
         await asyncio.to_thread(self._thread.join)
+        # whatever the disk refuses now costs nothing but time: the next start reads the log and checks the store
         try:
             self._writer.execute("INSERT OR REPLACE INTO meta VALUES ('clean', '1')")
-        except apsw.Error as error:  # the next start checks the store, and that is all
+        except apsw.Error as error:
             log.warning("the clean end could not be noted: %s", error)
-        finally:
-            self._reader.close()
-            self._writer.close()
+        for connection in (self._reader, self._writer):
+            try:
+                connection.close()
+            except apsw.Error as error:
+                log.warning("the store could not be closed in order: %s", error)
 
     def _run(self) -> None:
         while True:
@@ -175,8 +225,10 @@ class Database:
             for request in batch:
                 events += self._savepoint(request)
             crashpoints.reach("store.before-commit")
+            crashpoints.around_commit("before", events)
             self._writer.execute("COMMIT")
             crashpoints.reach("store.after-commit")
+            crashpoints.around_commit("after", events)
         except apsw.Error as error:
             self._roll_back(batch, error)
             events = []
@@ -187,9 +239,10 @@ class Database:
         self._writer.execute("SAVEPOINT request")
         try:
             request.result = request.work(transaction)
-        except apsw.FullError:
-            raise  # SQLite has rolled the whole transaction back
-        except Exception as error:  # noqa: BLE001  whatever it is belongs to the one who asked
+        except Exception as error:
+            if isinstance(error, apsw.Error) and not self._writer.in_transaction:
+                raise  # the disk was full or failed: SQLite has rolled the whole transaction back
+            # whatever else it is belongs to the one who asked
             self._writer.execute("ROLLBACK TO request; RELEASE request")
             request.error = self._translated(error) if isinstance(error, apsw.Error) else error
             return []

@@ -1,6 +1,6 @@
 """Definitions: registered projects, actions and actors."""
 
-from store import rows
+from store import damage, rows
 from store.database import Reader, Transaction
 from store.records import Action, Actor, Project
 
@@ -33,11 +33,19 @@ def remove_project(tx: Transaction, name: str) -> bool:
 
 
 def action(db: Reader, name: str) -> Action | None:
-    return db.one(Action, _SQL["action"], (name,))
+    """One action.
+
+    Raises:
+        UnreadableRowError: it is not what was stored.
+    """
+    found = db.one(Action, _SQL["action"], (name,))
+    if found is not None:
+        damage.check_content(found)
+    return found
 
 
 def actions(db: Reader, *, archived: bool = False) -> list[Action]:
-    return db.all(Action, _SQL["actions"], {"archived": archived})
+    return list(filter(damage.is_as_stored, db.all(Action, _SQL["actions"], {"archived": archived})))
 
 
 def put_action(tx: Transaction, new: Action) -> None:
@@ -62,11 +70,19 @@ def archive_action(tx: Transaction, name: str) -> None:
 
 
 def actor(db: Reader, name: str) -> Actor | None:
-    return db.one(Actor, _SQL["actor"], (name,))
+    """One actor.
+
+    Raises:
+        UnreadableRowError: it is not what was stored.
+    """
+    found = db.one(Actor, _SQL["actor"], (name,))
+    if found is not None:
+        damage.check_content(found)
+    return found
 
 
 def actors(db: Reader) -> list[Actor]:
-    return db.all(Actor, _SQL["actors"])
+    return list(filter(damage.is_as_stored, db.all(Actor, _SQL["actors"])))
 
 
 def put_actor(tx: Transaction, new: Actor) -> None:

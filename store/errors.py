@@ -19,6 +19,7 @@ CleverAgentsError
 ├── StepFailedError         step_failed         1   a step's command failed
 ├── TimedOutError           timed_out           1   a deadline passed (`wait` itself exits with 124)
 ├── LostError               lost                1   a process ended and nobody saw how
+├── StuckError              stuck               1   a job's worker gave no sign of life any more
 ├── PlanCancelledError      cancelled           6   the work was cancelled
 ├── PayloadVersionError     payload_version     1   a job's payload is of a newer schema
 ├── StoreDamagedError       store_damaged       1   the store is damaged, or of a newer version
@@ -143,6 +144,10 @@ class TimedOutError(CleverAgentsError):
 
 class LostError(CleverAgentsError):
     code = "lost"
+
+
+class StuckError(CleverAgentsError):
+    code = "stuck"
 
 
 class PlanCancelledError(CleverAgentsError):

@@ -26,6 +26,11 @@ def newest(db: Reader) -> int:
     return int(db.scalar(_SQL["newest"]))
 
 
+def missing(db: Reader, seq: int) -> int:
+    """How many of the events after `seq` were pruned."""
+    return newest(db) - seq - int(db.scalar(_SQL["kept"], {"since": seq}))
+
+
 def prune(tx: Transaction, before: int) -> int:
     """Remove events older than `before`, but not the last one of a plan; how many."""
     return len(tx.execute(_SQL["prune"], {"before": before}))

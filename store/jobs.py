@@ -6,6 +6,7 @@ Each write of a worker names the job, its status and its attempt; no row back me
 import msgspec
 
 from store import errors, rows
+from store.clock import SECOND
 from store.database import Reader, Transaction
 from store.records import AsyncJob, Plan, Worker
 from store.states import VALID_JOB_TRANSITIONS, AsyncJobStatus, Phase
@@ -47,16 +48,19 @@ def enqueue(
     return job
 
 
-def claim(tx: Transaction, worker_id: str, *, execute_limit: int, boot_id: str) -> AsyncJob | None:
+def claim(tx: Transaction, worker_id: str, *, execute_limit: int) -> AsyncJob | None:
     """The next job in turn, now running and this worker's; `None` when nothing may run.
 
-    A job whose payload is of a newer schema stays queued: the program that wrote it may come back.
+    A job whose payload is of a newer schema stays queued: the program that wrote it may come back. The deadline counts from
+    the first claim in this boot of the machine: no step of an earlier one goes on.
     """
     bindings = {
         "worker": worker_id,
         "now": tx.now,
+        "steady": tx.steady,
+        "second": SECOND,
         "execute_limit": execute_limit,
-        "boot_id": boot_id,
+        "boot_id": tx.clock.boot_id,
         "payload_version": PAYLOAD_VERSION,
     }
     job = tx.one(AsyncJob, _SQL["claim"], bindings)
@@ -92,7 +96,7 @@ def move(
     }
     moved = tx.one(AsyncJob, _SQL["move"], bindings)
     if moved is not None:
-        tx.execute(_SQL["worker_finished"], {"worker": job.worker_id, "status": status, "now": tx.now})
+        tx.execute(_SQL["worker_finished"], {"worker": job.worker_id, "status": status, "now": tx.steady})
         tx.event(f"job.{status}", plan_id=job.plan_id, job_id=job.job_id, error=error_code)
     return moved
 
@@ -112,8 +116,15 @@ def cancel(tx: Transaction, job: AsyncJob, reason: str) -> AsyncJob | None:
 
 def beat(tx: Transaction, job: AsyncJob) -> AsyncJob | None:
     """Note that the job's worker is alive; `None` when the job is no longer this worker's."""
-    _worker_seen(tx, job.worker_id or "", "busy", job.job_id)
-    return tx.one(AsyncJob, _SQL["beat"], {"job_id": job.job_id, "now": tx.now, "attempt": job.attempt})
+    beaten = tx.one(AsyncJob, _SQL["beat"], {"job_id": job.job_id, "now": tx.steady, "attempt": job.attempt})
+    if beaten is not None and beaten.worker_id is not None:
+        _worker_seen(tx, beaten.worker_id, "busy", job.job_id)
+    return beaten
+
+
+def silent(tx: Transaction, before: int) -> list[AsyncJob]:
+    """The running jobs that have given no sign of life since `before`, on the steady time line."""
+    return tx.all(AsyncJob, _SQL["silent"], (before,))
 
 
 def get(db: Reader, job_id: str) -> AsyncJob | None:
@@ -153,7 +164,10 @@ def newer_payloads(db: Reader) -> int:
 
 def prune(tx: Transaction, before: int) -> list[str]:
     """Remove finished jobs that ended before `before`; the newest of each plan stays."""
-    return [str(row[0]) for row in tx.execute(_SQL["prune"], {"before": before})]
+    pruned = [(str(job_id), str(plan_id)) for job_id, plan_id in tx.execute(_SQL["prune"], {"before": before})]
+    for job_id, plan_id in pruned:
+        tx.event("job.pruned", plan_id=plan_id, job_id=job_id)
+    return [job_id for job_id, _ in pruned]
 
 
 def workers(db: Reader) -> list[Worker]:
@@ -169,5 +183,5 @@ def stop_workers(tx: Transaction) -> None:
 
 
 def _worker_seen(tx: Transaction, worker_id: str, state: str, job_id: str | None) -> None:
-    bindings = {"worker": worker_id, "state": state, "job_id": job_id, "now": tx.now}
+    bindings = {"worker": worker_id, "state": state, "job_id": job_id, "now": tx.steady}
     tx.execute(_SQL["worker_seen"], bindings)

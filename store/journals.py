@@ -31,7 +31,7 @@ def get(db: Reader, plan_id: str) -> Journal | None:
 
 
 def entries(db: Reader, plan_id: str) -> list[JournalEntry]:
-    return db.all(JournalEntry, _SQL["entries"], (plan_id,))
+    return db.whole(JournalEntry, _SQL["entries"], (plan_id,))
 
 
 def unfinished(db: Reader) -> list[Journal]:

@@ -1,9 +1,12 @@
-"""Locks: leases with an owner, an expiry and a fence; each function works inside the caller's transaction."""
+"""Locks: leases with an owner, an expiry and a fence; each function works inside the caller's transaction.
+
+The times of a lease are on the steady time line (`store.clock`).
+"""
 
 from collections.abc import Iterable
 
 from store import errors, rows
-from store.clock import SECOND, rfc3339
+from store.clock import SECOND, Clock, rfc3339
 from store.database import Reader, Transaction
 from store.records import Lock
 
@@ -21,19 +24,18 @@ def acquire(tx: Transaction, resource_type: str, resource_id: str, owner: str, t
         LockConflictError: somebody else holds it.
     """
     _check_ttl(ttl)
-    boot_id = tx.clock.boot_id
-    held = tx.one(Lock, _SQL["get"], (resource_type, resource_id))
-    if held is not None and not held.stale(tx.now, boot_id):
+    held = get(tx, resource_type, resource_id)
+    if held is not None and not held.stale(tx.clock):
         if held.owner_id == owner:
-            return renew(tx, held, ttl)
-        raise conflict(held)
+            return _extended(tx, held, ttl)
+        raise conflict(held, tx.clock)
     bindings = {
         "type": resource_type,
         "id": resource_id,
         "owner": owner,
-        "now": tx.now,
-        "expires_at": tx.now + int(ttl * SECOND),
-        "boot_id": boot_id,
+        "now": tx.steady,
+        "expires_at": tx.steady + int(ttl * SECOND),
+        "boot_id": tx.clock.boot_id,
         "fence": tx.scalar(_SQL["next_fence"]),
     }
     lock = tx.one(Lock, _SQL["put"], bindings)
@@ -58,27 +60,27 @@ def renew(tx: Transaction, lock: Lock, ttl: float) -> Lock:
     """
     _check_ttl(ttl)
     held = check(tx, lock)
-    bindings = {**_identity(held), "expires_at": tx.now + int(ttl * SECOND)}
-    extended = tx.one(Lock, _SQL["extend"], bindings)
-    assert extended is not None, "checked in the same transaction"
-    return extended
+    if held.stale(tx.clock):
+        raise errors.LockExpiredError(
+            f"the lock on {lock.resource} expired at {rfc3339(tx.clock.wall(held.expires_at))}",
+            detail={"resource": lock.resource},
+        )
+    return _extended(tx, held, ttl)
 
 
 def check(tx: Transaction, lock: Lock) -> Lock:
-    """The fence: the lease as it stands, if `lock` is still what holds the resource.
+    """The fence: the lease as it stands, if nobody has it but the one who acquired `lock`.
+
+    A lease that ran out still passes while nobody has taken it over: the one writer of the store would know.
 
     Raises:
-        LockExpiredError: it expired, was released, or somebody else has it.
+        LockExpiredError: it was released, or somebody else has it.
     """
-    held = tx.one(Lock, _SQL["get"], (lock.resource_type, lock.resource_id))
+    held = get(tx, lock.resource_type, lock.resource_id)
     if held is None or held.fence != lock.fence or held.owner_id != lock.owner_id:
         raise errors.LockExpiredError(
             f"the lock on {lock.resource} is no longer held by {lock.owner_id}",
             detail={"resource": lock.resource, "fence": lock.fence, "holder": held.owner_id if held else None},
-        )
-    if held.stale(tx.now, tx.clock.boot_id):
-        raise errors.LockExpiredError(
-            f"the lock on {lock.resource} expired at {rfc3339(held.expires_at)}", detail={"resource": lock.resource}
         )
     return held
 
@@ -96,10 +98,12 @@ def release(tx: Transaction, lock: Lock) -> None:
         )
 
 
-def renew_all_for_owner(tx: Transaction, owner: str, ttl: float) -> int:
-    """Extend every lease of `owner` that has not expired; how many."""
-    bindings = {"owner": owner, "now": tx.now, "expires_at": tx.now + int(ttl * SECOND), "boot_id": tx.clock.boot_id}
-    return len(tx.execute(_SQL["renew_all"], bindings))
+def keep_all_for_owner(tx: Transaction, owner: str, ttl: float) -> int:
+    """Extend every lease of `owner`; how many.
+
+    Also those that ran out, if nobody took them over: a daemon that was stopped for a while keeps what it has.
+    """
+    return len(tx.execute(_SQL["keep_all"], {"owner": owner, "expires_at": tx.steady + int(ttl * SECOND)}))
 
 
 def release_all_for_owner(tx: Transaction, owner: str) -> int:
@@ -107,14 +111,14 @@ def release_all_for_owner(tx: Transaction, owner: str) -> int:
     return len(tx.execute(_SQL["release_all"], (owner,)))
 
 
-def cleanup_expired(tx: Transaction) -> int:
-    """Remove leases that anybody may take over; how many."""
-    return len(tx.execute(_SQL["cleanup"], {"now": tx.now, "boot_id": tx.clock.boot_id}))
+def cleanup_expired(tx: Transaction) -> list[Lock]:
+    """Remove the leases that anybody may take over, but none of a job that runs; returns them."""
+    return tx.all(Lock, _SQL["cleanup"], {"now": tx.steady, "boot_id": tx.clock.boot_id})
 
 
 def stale(db: Reader) -> list[Lock]:
     """Leases that anybody may take over."""
-    return db.all(Lock, _SQL["stale"], {"now": db.clock.now(), "boot_id": db.clock.boot_id})
+    return db.all(Lock, _SQL["stale"], {"now": db.clock.steady(), "boot_id": db.clock.boot_id})
 
 
 def get(db: Reader, resource_type: str, resource_id: str) -> Lock | None:
@@ -125,17 +129,19 @@ def all_locks(db: Reader) -> list[Lock]:
     return db.all(Lock, _SQL["list"])
 
 
-def conflict(held: Lock) -> errors.LockConflictError:
+def conflict(held: Lock, clock: Clock) -> errors.LockConflictError:
     """The refusal that names the holder, since when, and until when."""
+    since, until = rfc3339(clock.wall(held.acquired_at)), rfc3339(clock.wall(held.expires_at))
     return errors.LockConflictError(
-        f"{held.resource} is locked by {held.owner_id} since {rfc3339(held.acquired_at)}, until {rfc3339(held.expires_at)}",
-        detail={
-            "resource": held.resource,
-            "holder": held.owner_id,
-            "acquired_at": rfc3339(held.acquired_at),
-            "expires_at": rfc3339(held.expires_at),
-        },
+        f"{held.resource} is locked by {held.owner_id} since {since}, until {until}",
+        detail={"resource": held.resource, "holder": held.owner_id, "acquired_at": since, "expires_at": until},
     )
+
+
+def _extended(tx: Transaction, held: Lock, ttl: float) -> Lock:
+    extended = tx.one(Lock, _SQL["extend"], {**_identity(held), "expires_at": tx.steady + int(ttl * SECOND)})
+    assert extended is not None, "found in the same transaction"
+    return extended
 
 
 def _check_ttl(ttl: float) -> None:

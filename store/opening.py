@@ -49,10 +49,13 @@ def open_store(path: Path, backups: Path, clock: Clock, *, migrations: Path = MI
         try:
             _check(writer, path, backups, len(steps))
             _migrate(writer, path, backups, steps)
+            _settle_clock(writer, clock)
+            reader = _connect(path, apsw.SQLITE_OPEN_READONLY)
+            writer.config(apsw.SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 0)
         except BaseException:
             writer.close()
             raise
-        return Database(writer, _connect(path, apsw.SQLITE_OPEN_READONLY), clock)
+        return Database(writer, reader, clock)
 
 
 @contextlib.contextmanager
@@ -118,8 +121,14 @@ def _check_library() -> None:
 
 def _connect(path: Path, flags: int) -> Connection:
     connection = cast("Connection", apsw.Connection(str(path), flags=flags))
+    # a store that is refused stays as it is: closing it must not write its log into it
+    connection.config(apsw.SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1)
     connection.set_busy_timeout(2000)
-    connection.execute("PRAGMA synchronous = FULL; PRAGMA foreign_keys = ON; PRAGMA trusted_schema = OFF")
+    try:
+        connection.execute("PRAGMA synchronous = FULL; PRAGMA foreign_keys = ON; PRAGMA trusted_schema = OFF")
+    except apsw.Error:
+        connection.close()
+        raise
     return connection
 
 
@@ -128,26 +137,44 @@ def _create(path: Path, steps: list[Path]) -> None:
     fresh = path.with_name(path.name + ".new")
     fresh.unlink(missing_ok=True)
     connection = cast("Connection", apsw.Connection(str(fresh)))
-    connection.pragma("journal_mode", "wal")
-    connection.pragma("application_id", APPLICATION_ID)
-    connection.execute("BEGIN IMMEDIATE")
-    for step in steps:
-        connection.execute(step.read_text(encoding="utf-8"))
-    connection.execute(f"PRAGMA user_version = {len(steps)}; INSERT INTO meta VALUES ('clean', '1'); COMMIT")
-    connection.close()
+    try:
+        connection.pragma("journal_mode", "wal")
+        connection.pragma("application_id", APPLICATION_ID)
+        connection.execute("BEGIN IMMEDIATE")
+        for step in steps:
+            connection.execute(step.read_text(encoding="utf-8"))
+        connection.execute(f"PRAGMA user_version = {len(steps)}; INSERT INTO meta VALUES ('clean', '1'); COMMIT")
+    finally:
+        connection.close()
     fresh.chmod(0o600)
+    crashpoints.reach("store.create")
     fresh.rename(path)
 
 
 def _check(connection: Connection, path: Path, backups: Path, newest: int) -> None:
     """Refuse what is not ours, newer than us, or damaged; then note that the store is in use."""
     _check_owner(connection, path, backups, newest)
-    row = connection.execute("SELECT value FROM meta WHERE key = 'clean'").fetchone()
-    if row is None or row[0] != "1":
+    if _meta(connection, "clean") != "1":
         _check_pages(connection, path, backups)
     if connection.pragma("journal_mode") != "wal":  # a copy that somebody put back by hand
         connection.pragma("journal_mode", "wal")
     connection.execute("INSERT OR REPLACE INTO meta VALUES ('clean', '0')")
+
+
+def _meta(connection: Connection, key: str) -> str:
+    """A note about the store itself; bytes that are no text are no note of ours."""
+    row = connection.execute("SELECT CAST(value AS BLOB) FROM meta WHERE key = ?", (key,)).fetchone()
+    return cast("bytes", row[0]).decode(errors="replace") if row else ""
+
+
+def _settle_clock(connection: Connection, clock: Clock) -> None:
+    """All daemons of one boot of the machine measure leases and deadlines from the same origin."""
+    boot, _, origin = _meta(connection, "steady").rpartition(" ")
+    if boot == clock.boot_id and origin.lstrip("-").isdecimal():
+        clock.origin = int(origin)
+    else:
+        value = f"{clock.boot_id} {clock.origin}"
+        connection.execute("INSERT OR REPLACE INTO meta VALUES ('steady', ?)", (value,))
 
 
 def _check_owner(connection: Connection, path: Path, backups: Path, newest: int) -> None:
@@ -186,7 +213,10 @@ def _migrate(connection: Connection, path: Path, backups: Path, steps: list[Path
             crashpoints.reach("store.migrate")
         connection.execute("COMMIT")
     except apsw.Error as error:
-        connection.execute("ROLLBACK")
+        if connection.in_transaction:  # SQLite may have rolled back by itself
+            connection.execute("ROLLBACK")
+        if isinstance(error, (apsw.FullError, apsw.IOError)):
+            raise  # the disk's fault, and not the migration's
         raise errors.StoreDamagedError(
             f"the store {path} could not be brought from version {version} to {len(steps)}: {error}; it is unchanged",
             suggestions=_ways_to_older(path, backups),

@@ -85,7 +85,7 @@ def in_state_count(db: Reader, state: State) -> int:
 
 
 def unfinished_of_project(db: Reader, project: str) -> list[Plan]:
-    return db.all(Plan, _SQL["unfinished_of_project"], {"project": project})
+    return db.whole(Plan, _SQL["unfinished_of_project"], {"project": project})
 
 
 def unfinished_of_action(db: Reader, action: str) -> list[Plan]:
@@ -109,7 +109,7 @@ def next_number(tx: Transaction, stem: str) -> int:
 
 
 def projects(db: Reader, plan_id: str) -> list[PlanProject]:
-    return db.all(PlanProject, _SQL["projects"], (plan_id,))
+    return db.whole(PlanProject, _SQL["projects"], (plan_id,))
 
 
 def update_project(tx: Transaction, project: PlanProject, **changes: Value) -> None:
@@ -122,7 +122,7 @@ def sandboxes(db: Reader) -> list[PlanProject]:
 
 
 def steps(db: Reader, plan_id: str) -> list[Step]:
-    return db.all(Step, _SQL["steps"], (plan_id,))
+    return db.whole(Step, _SQL["steps"], (plan_id,))
 
 
 def replace_steps(tx: Transaction, plan_id: str, new: Iterable[Step]) -> None:
@@ -137,7 +137,7 @@ def update_step(tx: Transaction, plan_id: str, step_id: str, **changes: Value) -
 
 
 def decisions(db: Reader, plan_id: str) -> list[Decision]:
-    return db.all(Decision, _SQL["decisions"], (plan_id,))
+    return db.whole(Decision, _SQL["decisions"], (plan_id,))
 
 
 def add_decision(tx: Transaction, decision: Decision) -> None:
@@ -151,8 +151,13 @@ def supersede_decisions(tx: Transaction, plan_id: str) -> None:
 
 
 def failures(db: Reader, plan_id: str) -> list[Failure]:
-    return db.all(Failure, _SQL["failures"], (plan_id,))
+    return db.whole(Failure, _SQL["failures"], (plan_id,))
 
 
 def add_failure(tx: Transaction, failure: Failure) -> None:
     rows.insert(tx, "failures", failure)
+
+
+def commits(db: Reader) -> list[tuple[str, str, str, str, str | None]]:
+    """Project id, plan, its state, base and tip, for each plan that can still be diffed, applied or undone."""
+    return [(row[0], row[1], row[2], row[3], row[4]) for row in db.execute(_SQL["commits"])]

@@ -1,11 +1,13 @@
 """What the store holds, as immutable records: one struct a table, its fields in the order of the table's columns.
 
-Times are microseconds since 1970 in UTC. A field that ends in `_json` is the text of a JSON document; flags are 0 or 1.
+Times are microseconds since 1970 in UTC; those of locks, heartbeats and deadlines are on the steady time line (`store.clock`).
+A field that ends in `_json` is the text of a JSON document; flags are 0 or 1.
 A row that does not fit its record raises `msgspec.ValidationError` where it is read.
 """
 
 import msgspec
 
+from store.clock import Clock
 from store.states import RECOVERABLE, TERMINAL, AsyncJobStatus, Phase, Position, State, StepState
 
 
@@ -187,6 +189,8 @@ class AsyncJob(Record, frozen=True):
     root_plan_id: str
     depth: int
     turn: int
+    deadline_at: int | None = None
+    boot_id: str | None = None
 
 
 class Lock(Record, frozen=True):
@@ -204,9 +208,9 @@ class Lock(Record, frozen=True):
     def resource(self) -> str:
         return f"{self.resource_type}:{self.resource_id}"
 
-    def stale(self, now: int, boot_id: str) -> bool:
+    def stale(self, clock: Clock) -> bool:
         """Whether anybody may take it over: it expired, or its owner lived before this boot."""
-        return now >= self.expires_at or self.boot_id != boot_id
+        return clock.steady() >= self.expires_at or self.boot_id != clock.boot_id
 
 
 class Event(Record, frozen=True):

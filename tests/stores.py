@@ -23,19 +23,16 @@ class SettableClock(Clock):
     """Stands still unless told to go on."""
 
     def __init__(self) -> None:
-        self.wall = START
-        self.running = 1000.0
-        self.since_boot = 1000.0
+        self.time = START
+        self.up = 1000 * SECOND
         self.boot = "boot-1"
+        super().__init__()
 
     def now(self) -> int:
-        return self.wall
+        return self.time
 
-    def monotonic(self) -> float:
-        return self.running
-
-    def boottime(self) -> float:
-        return self.since_boot
+    def awake(self) -> int:
+        return self.up
 
     @property
     def boot_id(self) -> str:
@@ -43,9 +40,16 @@ class SettableClock(Clock):
 
     def advance(self, seconds: float) -> None:
         """Let time pass while the system is awake."""
-        self.wall += int(seconds * SECOND)
-        self.running += seconds
-        self.since_boot += seconds
+        self.time += int(seconds * SECOND)
+        self.up += int(seconds * SECOND)
+
+    def sleep(self, seconds: float) -> None:
+        """Let time pass while the system sleeps."""
+        self.time += int(seconds * SECOND)
+
+    def set(self, seconds: float) -> None:
+        """Put the wall clock forward, or back."""
+        self.time += int(seconds * SECOND)
 
 
 class Store:

@@ -124,6 +124,12 @@ def _actors(session: Session, _context: click.Context, incomplete: str) -> Words
     return _names([(actor.name, actor.description) for actor in found], incomplete)
 
 
+def _locks(session: Session, _context: click.Context, _incomplete: str) -> Words:
+    for lock in _ask(session, protocol.LockList()).locks:
+        kind, name = lock.resource_type, wording.short_name(lock.resource_id)
+        yield (name if kind == "user" else f"{kind}:{name}"), f"{lock.owner_id}{', expired' if lock.stale else ''}"
+
+
 def _names(found: Sequence[tuple[str, str]], incomplete: str) -> Words:
     """Names as short as they can be; whole to somebody who began with the namespace."""
     for name, about in found:
@@ -165,6 +171,7 @@ _SOURCES: Mapping[str, Callable[[Session, click.Context, str], Words]] = {
     "project": _projects,
     "action": _actions,
     "actor": _actors,
+    "lock": _locks,
     "key": _keys,
     "pair": _pairs,
     "profile": _profiles,

@@ -79,6 +79,8 @@ def _stopped(session: Session, grace: float, *, kill: bool) -> StoppedView:
         session.collect(found)
         found.close()
     except client.VersionSkewError as error:
+        if error.pid is None:
+            raise
         # It would not understand a request of ours; every version understands SIGTERM.
         os.kill(error.pid, signal.SIGTERM)
         answer = views.StoppingView(pid=error.pid, left_running=0)

@@ -1,7 +1,8 @@
 """`ca events`: what happened, in order."""
 
+import select
 from collections.abc import Iterable, Sequence
-from typing import NoReturn
+from typing import IO, NoReturn
 
 import click
 
@@ -42,13 +43,32 @@ def _follow(session: Session, since: int | None, plan: str | None) -> NoReturn:
     while True:
         try:
             connection.subscribe(since=since, plan=plan)
+            for message in connection.messages:
+                session.say(message)
             while True:
                 _print(session, connection.events())
-                connection.receive(None)
+                _await_more(connection, session.out.stdout)
         except client.ConnectionLostError as error:
-            since = connection.last_seq
+            if connection.last_seq is not None:
+                since = connection.last_seq
             connection.close()
-            connection = reconnect(session, error, f"ca events --follow --since {since}")
+            again = f"ca events --follow{'' if since is None else f' --since {since}'}"
+            connection = reconnect(session, error, again)
+
+
+def _await_more(connection: client.Client, readers: IO[str]) -> None:
+    """Until something came.
+
+    Raises:
+        BrokenPipeError: nobody reads the output any more, so what comes is for nobody.
+    """
+    if connection.receive(0):
+        return
+    poll = select.poll()
+    poll.register(connection, select.POLLIN)
+    poll.register(readers, 0)
+    if readers.fileno() in {descriptor for descriptor, _ in poll.poll()}:
+        raise BrokenPipeError
 
 
 def _print(session: Session, events: Sequence[views.EventView]) -> None:

@@ -17,7 +17,7 @@ class Tail:
 
     def read(self) -> bytes:
         """What was written since the last call; nothing while there is no file."""
-        with contextlib.suppress(FileNotFoundError), Path(self._path).open("rb") as stream:
+        with contextlib.suppress(FileNotFoundError, IsADirectoryError), Path(self._path).open("rb") as stream:
             if os.fstat(stream.fileno()).st_size < self._offset:
                 self._offset = 0  # it was rotated: what is there now is all new
             stream.seek(self._offset)
@@ -44,10 +44,10 @@ class Lines:
 
 
 def content(path: str | None) -> bytes | None:
-    """A whole log; None when there is none (yet, or any more)."""
+    """A whole log; None when there is none (yet, or any more), or something else is in its place."""
     if path is None:
         return None
-    with contextlib.suppress(FileNotFoundError):
+    with contextlib.suppress(FileNotFoundError, IsADirectoryError):
         return Path(path).read_bytes()
     return None
 

@@ -1,8 +1,9 @@
-"""What `ca status` shows: what needs me, what runs, what waits."""
+"""What `ca status` shows: what needs me, what runs, what waits, what is locked."""
 
 from collections.abc import Iterable, Sequence
 
 from cleveragents_tui import wording
+from cleveragents_tui.cli import lock_text
 from cleveragents_tui.cli.session import Session
 from cleveragents_tui.cli.tables import GAP, Cell, Column, table
 from cleveragents_tui.output import Look, Result
@@ -34,10 +35,21 @@ def render(status: views.StatusView, look: Look) -> Iterable[str]:
     if totals.queued:
         names = [plan.name for plan in status.queued]
         yield _list_line(look, Mood.QUEUED, f"{totals.queued} queued", names, totals.queued)
+    if totals.locks:
+        yield _locks_line(status, look)
     tail = [_daemon_note(status.daemon, look)]
     if status.done:
         tail.insert(0, f"{status.done} done")
     yield f"{look.mood(Mood.DONE)} {look.dim(wording.cut(' · '.join(tail), look.width - 2))}"
+
+
+def _locks_line(status: views.StatusView, look: Look) -> str:
+    """The locks of people; those of running jobs come with the plans that run, so they are only counted."""
+    own = [lock for lock in status.locks if not lock_text.of_a_job(lock)]
+    notes, total = [lock_text.note(lock, look.now) for lock in own], status.totals.locks
+    if len(own) < len(status.locks):
+        notes, total = [*notes, f"{status.totals.locks - len(own)} by running jobs"], len(own) + 1
+    return _list_line(look, Mood.QUEUED, f"{status.totals.locks} locked", notes, total)
 
 
 def _needing(plans: Sequence[views.PlanView], total: int, look: Look) -> Iterable[str]:

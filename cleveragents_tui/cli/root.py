@@ -32,6 +32,7 @@ COMMANDS = {
     "actor": Entry("cleveragents_tui.cli.actor", "Programs that carry out steps, such as coding agents."),
     "project": Entry("cleveragents_tui.cli.project", "Directories that plans work on."),
     "job": Entry("cleveragents_tui.cli.job", "Phases of plans, as the daemon works on them."),
+    "lock": Entry("cleveragents_tui.cli.lock", "Leases that keep people, scripts and plans out of each other's way."),
     "events": Entry("cleveragents_tui.cli.events", "What happened, in order."),
     "config": Entry("cleveragents_tui.cli.config", "Settings, and where each one comes from."),
     "daemon": Entry("cleveragents_tui.cli.daemon", "The process in the background."),

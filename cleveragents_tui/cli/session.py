@@ -22,7 +22,7 @@ READS: frozenset[type] = frozenset({
     protocol.PlanTree, protocol.PlanDiff, protocol.PlanErrors, protocol.JobList, protocol.JobShow, protocol.ActionList,
     protocol.ActionShow, protocol.ActorList, protocol.ActorShow, protocol.PlanArtifacts, protocol.PlanExplain,
     protocol.PlanPreview,
-    protocol.ProjectList, protocol.ProjectShow,
+    protocol.ProjectList, protocol.ProjectShow, protocol.LockList,
 })  # fmt: skip
 """Requests that change nothing, so that asking twice does no harm."""
 
@@ -111,9 +111,11 @@ class Session:
 
     def _mention_version(self, found: clients.Client) -> None:
         if found.hello.version != VERSION:
-            self.messages.append(
-                f"the daemon is version {found.hello.version}, this is {VERSION}; renew it with: ca daemon restart"
-            )
+            from cleveragents_tui import starting  # noqa: PLC0415  a command that finds its daemon does not need it
+
+            older = starting.is_older(found.hello.version)
+            how = "renew it with: ca daemon restart" if older else "update this program"
+            self.messages.append(f"the daemon is version {found.hello.version}, this is {VERSION}; {how}")
 
     def call(self, request: protocol.Request[V], *, timeout: float | None = clients.REQUEST_SECONDS) -> V:
         """Ask the daemon, and wait for the answer; what only reads is asked again when the daemon dies meanwhile."""

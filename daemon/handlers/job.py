@@ -13,11 +13,12 @@ async def list_(call: Call, request: protocol.JobList) -> views.JobsView:
     plan_id = lookup.plan(db, request.plan).plan_id if request.plan else None
     found = jobs.latest(db, status=request.status, plan_id=plan_id, limit=request.limit)
     total = jobs.count(db, status=request.status, plan_id=plan_id)
-    return views.JobsView([show.job(job) for job in found], total)
+    return views.JobsView([show.job(job, db.clock) for job in found], total)
 
 
 async def show_(call: Call, request: protocol.JobShow) -> views.JobView:
-    return show.job(lookup.job(call.services.db.read, request.job))
+    db = call.services.db.read
+    return show.job(lookup.job(db, request.job), db.clock)
 
 
 async def wait(call: Call, request: protocol.JobWait) -> views.JobView:
@@ -34,7 +35,7 @@ async def wait(call: Call, request: protocol.JobWait) -> views.JobView:
             detail={"job_id": found.job_id, "waited": request.timeout},
             suggestions=[f"ca job wait {found.job_id}"],
         )
-    return show.job(job)
+    return show.job(job, call.services.db.clock)
 
 
 async def cancel(call: Call, request: protocol.JobCancel) -> views.JobView:
@@ -43,7 +44,7 @@ async def cancel(call: Call, request: protocol.JobCancel) -> views.JobView:
     found = lookup.job(db, request.job)
     if found.status is AsyncJobStatus.CANCELLED:
         call.say(f"job {found.job_id} is cancelled already")
-        return show.job(found)
+        return show.job(found, db.clock)
     if not VALID_JOB_TRANSITIONS[found.status]:
         raise errors.InvalidJobTransitionError(
             f"job {found.job_id} is {found.status}; it cannot be cancelled any more",
@@ -51,7 +52,7 @@ async def cancel(call: Call, request: protocol.JobCancel) -> views.JobView:
             suggestions=[f"ca plan show {found.plan_id}"],
         )
     await plan_handlers.cancel(call, protocol.PlanCancel(plan=found.plan_id, reason=request.reason))
-    return show.job(jobs.get(db, found.job_id) or found)
+    return show.job(jobs.get(db, found.job_id) or found, db.clock)
 
 
 TABLE: Table = {

@@ -2,13 +2,11 @@
 
 import asyncio
 
-import msgspec
-
 from daemon import changes, lookup, protocol, show, views
 from daemon.calls import Call, Table
 from daemon.phases import commands
 from daemon.phases.context import project_of
-from store import errors, plans
+from store import damage, errors, plans
 from store.records import Plan, PlanProject
 from store.states import StepState
 
@@ -95,7 +93,7 @@ def _changes(call: Call, project: PlanProject, within: str) -> tuple[changes.Cha
 
 def _digest(plan: Plan, projects: list[PlanProject]) -> str:
     if plan.diff_json is not None:
-        return msgspec.json.decode(plan.diff_json, type=views.DiffStatView).digest
+        return damage.document(plan, "diff_json", views.DiffStatView).digest
     return changes.digest([(project.base_tree or "", project.tip_tree or "") for project in projects])
 
 

@@ -2,9 +2,11 @@
 
 import os
 
-from daemon import diagnostics, lookup, protocol, show, views
+from daemon import diagnostics, feed, locking, lookup, protocol, show, views
 from daemon.calls import Call, Daemon, Table
-from store import events, jobs, plans
+from store import events, jobs, locks, plans
+from store.database import Reader
+from store.records import Lock
 from store.states import State
 
 
@@ -45,18 +47,28 @@ async def daemon_stop(call: Call, request: protocol.DaemonStop) -> views.Stoppin
 
 async def status(call: Call, request: protocol.Status) -> views.StatusView:
     db = call.services.db.read
+    held = _held(db)
     return views.StatusView(
         needs_you=[show.plan(db, plan) for plan in plans.waiting_for_user(db, request.limit)],
         running=[show.plan(db, plan) for plan in plans.in_state(db, State.PROCESSING, request.limit)],
         queued=[show.plan(db, plan) for plan in plans.in_state(db, State.QUEUED, request.limit)],
+        locks=[show.lock(lock, db.clock) for lock in held[: request.limit]],
         totals=views.StatusTotalsView(
             needs_you=plans.waiting_for_user_count(db),
             running=plans.in_state_count(db, State.PROCESSING),
             queued=plans.in_state_count(db, State.QUEUED),
+            locks=len(held),
         ),
         done=plans.over_count(db),
         daemon=_daemon(call.daemon),
     )
+
+
+def _held(db: Reader) -> list[Lock]:
+    """The locks of users, then those of running jobs."""
+    live = [lock for lock in locks.all_locks(db) if not lock.stale(db.clock)]
+    of_jobs = [lock for lock in live if lock.owner_id.startswith(locking.JOB_OWNER)]
+    return [*filter(locking.of_a_user, live), *of_jobs]
 
 
 async def diagnose(call: Call, request: protocol.Diagnostics) -> views.DiagnosticsView:
@@ -70,6 +82,8 @@ async def event_list(call: Call, request: protocol.EventList) -> views.EventsVie
         found = events.last(db, request.limit, plan_id=plan_id)
     else:
         found = events.since(db, request.since, plan_id=plan_id, limit=request.limit)
+        for missing in feed.gap(db, request.since):
+            call.say(missing)
     return views.EventsView([show.event(event) for event in found], events.count(db, plan_id=plan_id))
 
 

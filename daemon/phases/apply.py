@@ -16,7 +16,7 @@ from daemon.lifecycle import owner_of
 from daemon.phases import commands
 from daemon.phases.context import Context, shown
 from daemon.workers import ConstrainedError
-from store import crashpoints, errors, journals, locks
+from store import crashpoints, damage, errors, journals, locks
 from store.database import Transaction
 from store.records import JournalEntry, PlanProject
 from store.states import State
@@ -35,7 +35,7 @@ class Request(msgspec.Struct, frozen=True):
 
 async def run(context: Context) -> None:
     """Merge, check, journal, write."""
-    request = msgspec.json.decode(context.claim.job.payload_json, type=Request)
+    request = damage.document(context.claim.job, "payload_json", Request)
     await _lock_projects(context)
     entries = journals.entries(context.db.read, context.plan.plan_id)
     journal = journals.get(context.db.read, context.plan.plan_id)
@@ -60,8 +60,7 @@ async def _lock_projects(context: Context) -> None:
 
     def held_by_another() -> bool | None:
         held = [locks.get(context.db.read, kind, name) for kind, name in wanted]
-        now, boot_id = context.db.clock.now(), context.db.clock.boot_id
-        return None if any(lock and not lock.stale(now, boot_id) for lock in held) else True
+        return None if any(lock and not lock.stale(context.db.clock) for lock in held) else True
 
     while True:
         try:
@@ -187,6 +186,7 @@ async def _take_back(context: Context, projects: Sequence[PlanProject], entries:
     for project in projects:
         mine = [entry for entry in entries if entry.project == project.project]
         await asyncio.to_thread(applying.retreat, context.repository_of(project), mine)
+    crashpoints.reach("apply.taken-back")
     await context.write(lambda tx: journals.remove(tx, context.plan.plan_id))
 
 
@@ -212,7 +212,7 @@ async def _go_on(context: Context, entries: Sequence[JournalEntry], mode: str) -
 
 
 async def _finish(context: Context, mode: str, commit: str | None, moved: Sequence[str]) -> None:
-    diff = msgspec.json.decode(context.plan.diff_json or "", type=views.DiffStatView)
+    diff = damage.document(context.plan, "diff_json", views.DiffStatView)
     applied = views.AppliedView(
         plan_id=context.plan.plan_id,
         digest=diff.digest,

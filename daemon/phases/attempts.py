@@ -7,7 +7,7 @@ import msgspec
 from daemon import actions, actors, lookup, processes
 from daemon.phases import commands, prompts
 from daemon.phases.context import Context, first, sandbox_path
-from store import errors
+from store import damage, errors
 from store.records import Step
 
 
@@ -21,7 +21,7 @@ class Attempt(msgspec.Struct, frozen=True):
 
 def spec(step: Step) -> actions.StepSpec:
     """What the step was declared to be."""
-    return msgspec.json.decode(step.spec_json, type=actions.StepSpec)
+    return damage.document(step, "spec_json", actions.StepSpec)
 
 
 def prepare(context: Context, step: Step) -> Attempt:

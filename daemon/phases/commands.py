@@ -9,7 +9,7 @@ import msgspec
 from daemon import processes
 from daemon.phases.context import Context
 from daemon.tokens import Stop, Stopped
-from store import errors
+from store import crashpoints, errors
 
 TAIL_LINES = 20
 TAIL_BYTES = 16 * 1024
@@ -55,11 +55,25 @@ async def end(process: processes.Process, grace: float) -> None:
     Raises:
         InternalError: something could not be ended; it is named.
     """
-    survivors = await process.end(grace)
+    _refuse_to_leave(await process.end(grace))
+
+
+async def end_all(context: Context) -> None:
+    """End what any step of this phase's job left running, also those that ended long ago.
+
+    Raises:
+        InternalError: something could not be ended; it is named.
+    """
+    grace = float(context.services.config.value("async.cancel-grace"))
+    _refuse_to_leave(await processes.end_job(context.claim.job.job_id, grace))
+
+
+def _refuse_to_leave(survivors: list[int]) -> None:
     if survivors:
-        named = ", ".join(map(str, survivors))
         raise errors.InternalError(
-            f"these processes could not be ended: {named}", detail={"pids": survivors}, suggestions=[f"kill -9 {named}"]
+            f"these processes could not be ended: {processes.named(survivors)}",
+            detail={"pids": survivors},
+            suggestions=[f"kill -9 {' '.join(map(str, survivors))}"],
         )
 
 
@@ -74,12 +88,15 @@ async def run(
     """Start a command, make that durable through `started`, then let it run and wait for it."""
     command.log.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     process = await processes.start(command)
+    crashpoints.reach("command.spawned")
     try:
         await started(process.identity)
     except BaseException:
         await process.end(0)
         raise
+    crashpoints.reach("command.recorded")
     process.release()
+    crashpoints.reach("command.released")
     return await watch(context, process, seconds=seconds, outlives=outlives)
 
 

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Callable, Sequence
+from functools import cached_property
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -12,7 +13,7 @@ from daemon.feed import Feed
 from daemon.lifecycle import GUIDANCE, NO_REASON, Claim, Lifecycle
 from daemon.settings import Settings
 from daemon.tokens import Token
-from store import plans
+from store import damage, plans
 from store.database import Database, Transaction
 from store.paths import Paths
 from store.records import Decision, Plan, PlanProject, Step
@@ -41,9 +42,23 @@ class Context:
         self.claim = claim
         self.token = token
         self.plan: Plan = claim.plan
-        self.action = msgspec.json.decode(claim.plan.definition_json, type=actions.Action)
-        self.arguments: dict[str, Any] = msgspec.json.decode(claim.plan.arguments_json)
-        self.environment = environments.load(services.paths.environments, claim.plan.plan_id)
+
+    # What follows may turn out to be lost; a step that runs already is adopted without it.
+
+    @cached_property
+    def action(self) -> actions.Action:
+        """The plan's own copy of its action."""
+        return damage.document(self.plan, "definition_json", actions.Action)
+
+    @cached_property
+    def arguments(self) -> dict[str, Any]:
+        """The values of the action's arguments."""
+        return damage.document(self.plan, "arguments_json", dict[str, Any])
+
+    @cached_property
+    def environment(self) -> dict[str, str]:
+        """The environment in which the action was used."""
+        return environments.load(self.services.paths.environments, self.plan.plan_id)
 
     @property
     def db(self) -> Database:

@@ -98,13 +98,23 @@ def _setup_log(context: Context, project: PlanProject) -> Path:
 
 
 async def _adopt(context: Context) -> None:
-    """Wait for the steps that an earlier daemon started, as if it had been this one."""
-    running = [step for step in context.steps if step.state is StepState.RUNNING]
+    """Wait for the steps that an earlier daemon started, as if it had been this one.
+
+    Also for those that were given up, if their processes turn out to run still: nothing runs twice at the same time.
+    """
+    running = [step for step in context.steps if step.state is StepState.RUNNING or _is_given_up(step)]
     ends = list(zip(running, await asyncio.gather(*(_take_over(context, step) for step in running)), strict=True))
-    if never_ran := [step for step, result in ends if result.code == processes.NEVER_RAN]:
+    if never_ran := [step for step, result in ends if result is not None and result.code == processes.NEVER_RAN]:
         await context.write(lambda tx: _forget_start(tx, never_ran))
-    if begun := [(step, result) for step, result in ends if result.code != processes.NEVER_RAN]:
+    if gone := [step for step, result in ends if result is None]:
+        await context.write(lambda tx: _forget_process(tx, gone))
+    if begun := [(step, result) for step, result in ends if result is not None and result.code != processes.NEVER_RAN]:
         await _settle(context, begun)
+
+
+def _is_given_up(step: Step) -> bool:
+    """It is lost, but nobody saw its process end."""
+    return step.state is StepState.LOST and step.pid is not None
 
 
 def _forget_start(tx: Transaction, steps: list[Step]) -> None:
@@ -115,27 +125,39 @@ def _forget_start(tx: Transaction, steps: list[Step]) -> None:
         )
 
 
-async def _take_over(context: Context, step: Step) -> commands.Result:
+def _forget_process(tx: Transaction, steps: list[Step]) -> None:
+    """Steps that were given up, and whose processes are gone by now: they run again."""
+    for step in steps:
+        plans.update_step(tx, step.plan_id, step.step_id, pid=None)
+
+
+async def _take_over(context: Context, step: Step) -> commands.Result | None:
+    """How a step that was begun ended, once it has; None when it was given up and is gone."""
     if step.pid is None or step.process_start is None or step.boot_id is None or step.exit_file is None:
         return commands.Result(None)
     identity = processes.ProcessIdentity(step.pid, step.process_start, step.boot_id)
-    cookie = {"CA_JOB_ID": context.claim.job.job_id, "CA_STEP_ID": step.step_id}
-    found = await processes.adopt(identity, Path(step.exit_file), cookie)
-    if isinstance(found, processes.Exit):
-        return commands.Result(found.code)
+    exit_file = Path(step.exit_file)
+    cookie = {"CA_JOB_ID": exit_file.parent.name, "CA_STEP_ID": step.step_id}  # a given up one is of an earlier job
+    found = await processes.adopt(identity, exit_file, cookie)
     if isinstance(found, processes.Process):
         return await commands.watch(context, found, seconds=_seconds_left(context, step))
+    if isinstance(found, processes.Exit):
+        return None if _is_given_up(step) else commands.Result(found.code)
     raise errors.LostError(
-        f"step {step.step_id} may still run as process {step.pid}, but the system does not say whether it is the same one",
-        detail={"step": step.step_id, "pid": step.pid},
-        suggestions=[f"end process {step.pid} if it is the step's, then: ca plan execute {context.plan.name}"],
+        f"whether step {step.step_id} still runs is unknown: process {step.pid} is there, and the system does not say "
+        f"whether it is the step's; nothing was signalled",
+        detail={"step": step.step_id, "pid": step.pid, "process": "unknown"},
+        suggestions=[
+            f"if process {step.pid} is the step's, end it, then: ca plan execute {context.plan.name}",
+            f"if it is another one: ca plan revert {context.plan.name}",
+        ],
     )
 
 
 def _seconds_left(context: Context, step: Step) -> float | None:
     if step.deadline_at is None:
         return None
-    return max(0.0, (step.deadline_at - context.db.clock.now()) / SECOND)
+    return max(0.0, (step.deadline_at - context.db.clock.steady()) / SECOND)
 
 
 async def _run_batch(context: Context, batch: list[Step]) -> None:
@@ -162,7 +184,7 @@ def _note_start(tx: Transaction, attempt: attempts.Attempt, identity: processes.
     plans.update_step(
         tx, step.plan_id, step.step_id,
         state=StepState.RUNNING, attempt=step.attempt + 1, exit_code=None, started_at=tx.now, finished_at=None,
-        deadline_at=None if attempt.seconds is None else tx.now + int(attempt.seconds * SECOND),
+        deadline_at=None if attempt.seconds is None else tx.steady + int(attempt.seconds * SECOND),
         log=str(command.log), exit_file=str(command.exit_file),
         pid=identity.pid, process_start=identity.start_time, boot_id=identity.boot_id,
     )  # fmt: skip
@@ -271,10 +293,10 @@ def _failure(context: Context, step: Step, result: commands.Result) -> errors.Cl
     }  # fmt: skip
     suggestions = [f"ca plan logs {context.plan.name} --step {step.step_id}", f"ca plan execute {context.plan.name}"]
     if result.timed_out:
-        limit = ((step.deadline_at or 0) - (step.started_at or 0)) / SECOND
-        return errors.TimedOutError(
-            f"step {step.step_id} did not end within {limit:g} s", detail=detail, suggestions=suggestions
-        )
+        allowed = (context.db.clock.wall(step.deadline_at or 0) - (step.started_at or 0)) / SECOND
+        limit = attempts.spec(step).timeout or round(allowed, 1)  # else it was the actor's
+        text = f"step {step.step_id} did not end within {limit:g} s"
+        return errors.TimedOutError(text, detail=detail, suggestions=suggestions)
     if result.code is None:
         text = f"step {step.step_id} is lost: its process ended and left no exit code"
         return errors.LostError(text, detail=detail, suggestions=suggestions)

@@ -9,7 +9,7 @@ import msgspec
 from daemon import actions, views
 from daemon.phases.commands import TAIL_LINES
 from daemon.phases.context import Context
-from store import plans
+from store import damage, plans
 from store.records import Failure, PlanProject
 from store.states import Phase
 
@@ -96,7 +96,7 @@ def _newest(failures: Sequence[Failure]) -> list[dict[str, Any]]:
 
 
 def _error(failure: Failure) -> dict[str, Any]:
-    error = msgspec.json.decode(failure.error_json, type=views.ErrorView)
+    error = damage.document(failure, "error_json", views.ErrorView)
     return {
         "phase": failure.phase,
         "step": failure.step_id,

@@ -1,4 +1,5 @@
--- The first schema. Times are microseconds since 1970 in UTC; *_json columns hold JSON text.
+-- The first schema. Times are microseconds since 1970 in UTC, those of leases, heartbeats and deadlines on the steady time
+-- line; *_json columns hold JSON text.
 
 CREATE TABLE meta (
     key TEXT PRIMARY KEY,
@@ -176,6 +177,8 @@ CREATE TABLE async_jobs (
     root_plan_id TEXT NOT NULL,
     depth INTEGER NOT NULL DEFAULT 0,
     turn INTEGER NOT NULL,
+    deadline_at INTEGER,
+    boot_id TEXT,
     CHECK ((status = 'running') <= (worker_id IS NOT NULL)),
     CHECK ((status IN ('succeeded', 'failed', 'cancelled')) = (finished_at IS NOT NULL))
 ) STRICT;

@@ -12,6 +12,9 @@ SELECT * FROM (
 -- count: How many events there are
 SELECT count(*) FROM events WHERE (:plan_id IS NULL OR plan_id = :plan_id)
 
+-- kept: How many events there are after a number
+SELECT count(*) FROM events WHERE seq > :since
+
 -- newest: The number of the newest event ever
 SELECT coalesce((SELECT seq FROM sqlite_sequence WHERE name = 'events'), 0)
 

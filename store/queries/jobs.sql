@@ -4,7 +4,13 @@ SET status = 'running',
     attempt = attempt + 1,
     worker_id = :worker,
     started_at = coalesce(started_at, :now),
-    last_heartbeat = :now
+    last_heartbeat = :steady,
+    deadline_at = CASE
+        WHEN timeout_s = 0 THEN NULL
+        WHEN boot_id = :boot_id THEN deadline_at
+        ELSE :steady + timeout_s * :second
+    END,
+    boot_id = :boot_id
 WHERE job_id = (
     SELECT job.job_id
     FROM async_jobs AS job
@@ -24,7 +30,7 @@ WHERE job_id = (
             FROM locks
             WHERE resource_type = 'plan'
                 AND resource_id = job.plan_id
-                AND expires_at > :now
+                AND expires_at > :steady
                 AND boot_id = :boot_id
         )
     ORDER BY job.priority DESC, job.turn, job.job_id
@@ -93,13 +99,16 @@ UPDATE async_jobs SET last_heartbeat = :now
 WHERE job_id = :job_id AND status = 'running' AND attempt = :attempt
 RETURNING *
 
+-- silent: Running jobs whose worker gives no sign of life
+SELECT * FROM async_jobs WHERE status = 'running' AND last_heartbeat <= ? ORDER BY +job_id
+
 -- prune: Finished jobs that are older than the retention and not the newest of their plan
 DELETE FROM async_jobs
 WHERE finished_at < :before
     AND NOT EXISTS (
         SELECT 1 FROM plans WHERE plans.plan_id = async_jobs.plan_id AND plans.job_id = async_jobs.job_id
     )
-RETURNING job_id
+RETURNING job_id, plan_id
 
 -- worker_seen: A worker's state and its last sign of life
 INSERT INTO workers (worker_id, state, job_id, last_heartbeat) VALUES (:worker, :state, :job_id, :now)

@@ -14,10 +14,8 @@ RETURNING *
 -- release: Give up a lease that is still one's own
 DELETE FROM locks WHERE resource_type = :type AND resource_id = :id AND owner_id = :owner AND fence = :fence RETURNING 1
 
--- renew_all: Extend everything of one owner that nobody may take over yet
-UPDATE locks SET expires_at = :expires_at
-WHERE owner_id = :owner AND expires_at > :now AND boot_id = :boot_id
-RETURNING 1
+-- keep_all: Extend everything of one owner
+UPDATE locks SET expires_at = :expires_at WHERE owner_id = :owner RETURNING 1
 
 -- release_all: Everything of one owner
 DELETE FROM locks WHERE owner_id = ? RETURNING 1
@@ -25,8 +23,11 @@ DELETE FROM locks WHERE owner_id = ? RETURNING 1
 -- stale: Leases that anybody may take over
 SELECT * FROM locks WHERE expires_at <= :now OR boot_id <> :boot_id
 
--- cleanup: Remove the leases that anybody may take over
-DELETE FROM locks WHERE expires_at <= :now OR boot_id <> :boot_id RETURNING 1
+-- cleanup: Remove the leases that anybody may take over; a running job that could not renew its own gets it back
+DELETE FROM locks
+WHERE (expires_at <= :now OR boot_id <> :boot_id)
+    AND NOT EXISTS (SELECT 1 FROM async_jobs WHERE job_id = substr(locks.owner_id, 5) AND status = 'running')
+RETURNING *
 
 -- list: Every lease
 SELECT * FROM locks ORDER BY resource_type, resource_id

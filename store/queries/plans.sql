@@ -101,3 +101,8 @@ SELECT * FROM failures WHERE plan_id = ? ORDER BY failure_id
 
 -- supersede_decisions: A revert keeps what was decided, marked
 UPDATE decisions SET superseded = 1 WHERE plan_id = ? AND kind NOT IN ('reversion', 'user_intervention')
+
+-- commits: What the plans need of the private repositories
+SELECT plan_projects.project_id, plans.name, plans.state, plan_projects.base, plan_projects.tip
+FROM plans JOIN plan_projects ON plan_projects.plan_id = plans.plan_id
+WHERE plans.pruned_at IS NULL AND plans.state <> 'cancelled' AND plan_projects.base IS NOT NULL

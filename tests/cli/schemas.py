@@ -166,6 +166,15 @@ JOB: Final = record(
     error_code=absent(TEXT),
     error_message=absent(TEXT),
 )
+LOCK: Final = record(
+    resource_type=one_of("plan", "project", "file", "user"),
+    resource_id=TEXT,
+    owner_id=TEXT,
+    fence={"type": "integer", "minimum": 1},
+    acquired_at=TIME,
+    expires_at=TIME,
+    stale=FLAG,
+)
 EVENT: Final = record(seq=COUNT, time=TIME, kind=TEXT, plan_id=absent(ULID), job_id=absent(ULID), detail=MAPPING)
 PROJECT: Final = record(
     name=NAME,
@@ -294,7 +303,7 @@ PRUNE: Final = record(
     ),
     freed=COUNT,
 )
-TOTALS: Final = record(needs_you=COUNT, running=COUNT, queued=COUNT)
+TOTALS: Final = record(needs_you=COUNT, running=COUNT, queued=COUNT, locks=COUNT)
 INFO: Final = record(
     version=TEXT,
     system=record(python=TEXT, executable=TEXT, platform=TEXT, kernel=TEXT, sqlite=absent(TEXT), git=absent(TEXT)),
@@ -321,7 +330,13 @@ INFO: Final = record(
 
 DATA: Final[Mapping[str, Schema]] = {
     "status": record(
-        needs_you=many(PLAN), running=many(PLAN), queued=many(PLAN), totals=TOTALS, done=COUNT, daemon=DAEMON
+        needs_you=many(PLAN),
+        running=many(PLAN),
+        queued=many(PLAN),
+        locks=many(LOCK),
+        totals=TOTALS,
+        done=COUNT,
+        daemon=DAEMON,
     ),
     "run": PLAN,
     "plan use": {"anyOf": [PLAN, DRY_RUN]},
@@ -364,6 +379,12 @@ DATA: Final[Mapping[str, Schema]] = {
     "job wait": {"anyOf": [JOB, listing("jobs", JOB)]},
     "job cancel": JOB,
     "job prune": record(jobs=COUNT, freed=COUNT),
+    "lock list": listing("locks", LOCK),
+    "lock acquire": LOCK,
+    "lock renew": LOCK,
+    "lock release": LOCK,
+    "lock run": record(lock=LOCK, command=many(TEXT), exit_code=COUNT),
+    "lock clean": listing("locks", LOCK),
     "events": listing("events", EVENT),
     "config get": CONFIG_KEY,
     "config set": {"anyOf": [CONFIG_KEY, listing("keys", CONFIG_KEY)]},
@@ -412,6 +433,7 @@ CODES: Final = [
     "sync_conflict",
     "disk_full",
     "permission_denied",
+    "stuck",
     "internal",
 ]
 """Every error code that there is."""

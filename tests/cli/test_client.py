@@ -85,8 +85,10 @@ def test_a_deaf_daemon_is_not_waited_for(place: Path, monkeypatch: pytest.Monkey
         silent.set()
 
 
-@pytest.mark.parametrize(("difference", "word"), [(1, "newer"), (-1, "older")])
-def test_another_protocol_is_named_with_the_way_out(place: Path, difference: int, word: str) -> None:
+@pytest.mark.parametrize(
+    ("difference", "word", "first"), [(1, "newer", "update this `ca`"), (-1, "older", "ca daemon restart")]
+)
+def test_another_protocol_is_named_with_the_way_out(place: Path, difference: int, word: str, first: str) -> None:
     """A daemon of another version is not talked to, and the message says what to do."""
     hello = protocol.Hello(protocol=protocol.PROTOCOL_VERSION + difference, version="9.9", pid=42)
     with (
@@ -95,8 +97,9 @@ def test_another_protocol_is_named_with_the_way_out(place: Path, difference: int
     ):
         client.connect(place)
 
-    assert caught.value.pid == 42
-    assert caught.value.suggestions == ["ca daemon restart"]
+    assert caught.value.pid is None, "the number is not that of the process that listens: nobody is sent a signal"
+    assert caught.value.suggestions[0] == first
+    assert caught.value.suggestions[-1] == "ca daemon restart"
 
 
 def test_garbage_and_a_hang_up_are_errors_of_ours(place: Path) -> None:
@@ -174,17 +177,34 @@ def test_events_since_the_beginning_are_replayed_and_go_on(home: Home) -> None:
 
 
 def test_a_subscriber_that_was_too_slow_fetches_what_it_missed(home: Home) -> None:
-    """Told to catch up, the client reads the events from the store and subscribes again."""
+    """Told to catch up, the client reads the events from the store and subscribes again: each event once, in order."""
     path = running(home)
-    for _ in range(3):
-        home.repository()
-    connection = client.connect(path)
-    connection.subscribe()
-    connection.last_seq = 0  # as if it had seen nothing
-    connection._dispatch(protocol.CatchUp(seq=0))  # pyright: ignore[reportPrivateUsage]  what the daemon says to a slow one
+    big = home.action("true", description="x" * 20_000)
+    slow, busy = client.connect(path), client.connect(path)
+    slow.subscribe(since=0)
+    unread = [slow.ask(protocol.ActionShow(action=big)) for _ in range(64)]
+    busy.call(protocol.Ping())
+    for number in range(30):
+        change(busy, number)
 
-    assert [event.seq for event in connection.events()][:3] == [1, 2, 3]
-    connection.close()
+    seen: list[int] = []
+    while len(seen) < 31:
+        assert slow.receive(20)
+        seen += [event.seq for event in slow.events()]
+    change(busy, 30)
+    while len(seen) < 32:
+        assert slow.receive(20)
+        seen += [event.seq for event in slow.events()]
+
+    assert seen == list(range(1, 33))
+    assert all(answer.ready for answer in unread)
+    slow.close()
+    busy.close()
+
+
+def change(connection: client.Client, number: int) -> None:
+    content = b'{"name": "a", "steps": [{"id": "s", "run": "echo %d"}]}' % number
+    connection.call(protocol.ActionCreate(content=content, source="x", update=True))
 
 
 def test_a_daemon_that_goes_is_a_lost_connection(home: Home) -> None:

@@ -266,6 +266,44 @@ def test_workers_count_what_they_did(home: Home) -> None:
     assert (worker["jobs_processed"], worker["jobs_failed"], worker["jobs_cancelled"]) == (6, 1, 0)
 
 
+def test_counters_of_workers_survive_every_end_of_the_daemon(home: Home) -> None:
+    """A restart, a `kill -9`, and a kill while the worker is busy: what it did is not forgotten, and goes on to be counted."""
+    home.set("async.max_workers", "1")
+    gate = home.gate()
+    running = home.use(home.action(gate.command), home.repository(), code=None)
+    gate.wait()
+    home.data("job", "cancel", home.plan(running)["job_id"], "--yes")
+    home.executed("false", code=1)
+    counted = counters(home)
+    assert counted == (4, 1, 1)
+
+    home.run("daemon", "restart")
+    assert counters(home) == counted
+    os.kill(home.data("daemon", "status")["pid"], signal.SIGKILL)
+    assert counters(home) == counted
+    held = home.gate()
+    plan = home.use(home.action(held.command), home.repository(), code=None)
+    held.wait()
+    busy = home.data("daemon", "status")["workers"][0]
+    assert (busy["state"], busy["job_id"]) == ("busy", home.plan(plan)["job_id"])
+    assert home.data("diagnostics")["workers"][0]["job_id"] == busy["job_id"]
+    os.kill(home.data("daemon", "status")["pid"], signal.SIGKILL)
+    home.run("daemon", "start")
+    held.open()
+    home.run("plan", "wait", plan)
+
+    assert counters(home) == (6, 1, 1)
+
+
+def counters(home: Home) -> tuple[int, int, int]:
+    """What the only worker did, failed and cancelled; the same wherever it is shown."""
+    (worker,) = home.data("diagnostics")["workers"]
+    (same,) = home.data("daemon", "status")["workers"]
+    assert {**worker, "last_heartbeat": None} == {**same, "last_heartbeat": None}
+    assert (worker["state"], worker["job_id"]) == ("idle", None)
+    return worker["jobs_processed"], worker["jobs_failed"], worker["jobs_cancelled"]
+
+
 # --- diagnostics ---------------------------------------------------------------------------------------------------------
 
 

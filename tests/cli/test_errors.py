@@ -20,7 +20,7 @@ LATER = {
 }  # fmt: skip
 ELSEWHERE = {
     # Produced by faults that are injected below the command line: in the tests of the crashes and of the daemon.
-    "lock_lost", "protocol_error", "disk_full", "payload_version", "internal",
+    "lock_lost", "protocol_error", "disk_full", "payload_version", "internal", "stuck",
 }  # fmt: skip
 Produced = tuple[int, dict[str, Any]]
 PRODUCERS: dict[str, Callable[[Home], Produced]] = {}

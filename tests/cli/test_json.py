@@ -84,6 +84,12 @@ VERBS: dict[str, Arguments] = {
     "job wait": lambda world: [world.job],
     "job cancel": lambda world: [world.home.plan(world.waiting)["job_id"] or world.waiting, "--yes"],
     "job prune": lambda _: [],
+    "lock list": lambda _: [],
+    "lock acquire": lambda world: [world.home.fresh("lock")],
+    "lock renew": lambda world: [_locked(world.home)],
+    "lock release": lambda world: [_locked(world.home)],
+    "lock run": lambda world: [world.home.fresh("lock"), "--", "echo", "hello"],
+    "lock clean": lambda _: [],
     "events": lambda _: [],
     "config get": lambda _: ["apply.mode"],
     "config set": lambda _: ["apply.mode", "worktree"],
@@ -104,6 +110,7 @@ LISTS = {
     "actor list": "actors",
     "project list": "projects",
     "job list": "jobs",
+    "lock list": "locks",
     "events": "events",
 }
 
@@ -128,6 +135,13 @@ def _actor(home: Home) -> str:
     return str(home.write_action(name=home.fresh("agent"), type="command", command=["cat"]))
 
 
+def _locked(home: Home) -> str:
+    """A resource that is locked."""
+    resource = home.fresh("lock")
+    home.data("lock", "acquire", resource)
+    return resource
+
+
 def build(home: Home) -> World:
     project, spare = home.repository(), home.repository()
     action, spare_action = home.action("echo x >> a.txt; echo done"), home.action("true")
@@ -135,6 +149,7 @@ def build(home: Home) -> World:
     recoverable = home.use(home.action("echo y >> a.txt", "false"), project, code=1)
     actors = [_actor(home) for _ in range(2)]
     waiting = home.use(action, project, profile="manual")
+    _locked(home)
     return World(
         home=home,
         project=project.name,

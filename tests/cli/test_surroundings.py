@@ -144,7 +144,7 @@ def test_status_is_one_screen_however_many_plans_there_are(home: Home) -> None:
     for _ in range(13):
         home.use(slow, root, code=None)
     gate.wait()
-    home.until(lambda: home.data("status")["totals"] == {"needs_you": 13, "running": 1, "queued": 12})
+    home.until(lambda: home.data("status")["totals"] == {"needs_you": 13, "running": 1, "queued": 12, "locks": 1})
 
     done = on_terminal(home, "status", columns=80, rows=24)
 

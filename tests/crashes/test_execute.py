@@ -67,6 +67,7 @@ def test_a_running_step_is_adopted_by_the_next_daemon(
     second = home.start()
     assert second.wait_for_step("p", "s1").attempt == 1
     assert step_pid(home) == pid
+    wait_until(lambda: [one.state for one in second.ask(protocol.DaemonStatus()).workers].count("busy") == 1)
     gate.touch()
     plan = second.wait_for("p")
 

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import json
 import os
 import signal
 import socket
@@ -101,13 +102,24 @@ def test_a_request_before_the_hello_is_refused(served: daemons.Home) -> None:
     check_served(served)
 
 
-def test_who_says_nothing_is_cut_off(served: daemons.Home) -> None:
-    """Within the five seconds that a hello may take, and a little."""
-    with served.wire(hello=False) as silent:
-        (failure,) = silent.until_closed()
+def test_who_does_not_finish_its_hello_is_cut_off(served: daemons.Home) -> None:
+    """After the seconds that a hello may take: who says nothing, and who says it one byte at a time."""
+    whole = pack(HELLO)
+    with served.wire(hello=False) as silent, served.wire(hello=False) as slow:
+        silent.socket.settimeout(0.4)
+        ended: list[protocol.FromDaemon] = []
+        for byte in whole[:-1]:
+            with contextlib.suppress(BrokenPipeError, ConnectionResetError):
+                slow.raw(bytes([byte]))
+            with contextlib.suppress(TimeoutError):
+                ended += silent.until_closed()
+                break
+        ended += slow.until_closed()
 
-    assert isinstance(failure, protocol.Failure)
-    assert "no hello" in failure.message
+    assert len(ended) == 2
+    for failure in ended:
+        assert isinstance(failure, protocol.Failure)
+        assert "no hello" in failure.message
 
 
 # --- frames ------------------------------------------------------------------------------------------------------------
@@ -284,6 +296,33 @@ def test_two_hundred_connections_at_once_are_served(served: daemons.Home) -> Non
     assert all(isinstance(answer, protocol.Reply) for answer in answers)
 
 
+def test_more_connections_than_there_is_room_for_are_told_so(home: daemons.Home) -> None:
+    """Those who are there are served, and when one leaves another one may come; the daemon keeps files for its own use."""
+    home.start()
+    wires: list[daemons.Wire] = []
+    answers: list[protocol.FromDaemon] = []
+    with contextlib.ExitStack() as stack:
+        while not answers or isinstance(answers[-1], protocol.Hello):
+            wires.append(stack.enter_context(home.wire(hello=False)))
+            wires[-1].send(daemons.HELLO)
+            answers.append(wires[-1].receive())
+
+        assert 200 <= len(wires) <= listener.CONNECTIONS + 1
+        assert isinstance(answers[-1], protocol.Failure)
+        assert "connections already" in answers[-1].message
+        assert {wire.call(PING) for wire in wires[:-1]} == {"pong"}
+        wires[0].socket.close()
+        assert wait_until(lambda: is_served(home))
+
+
+def is_served(home: daemons.Home) -> bool:
+    try:
+        check_served(home)
+    except (AssertionError, daemons.ConnectionEnded, OSError):
+        return False
+    return True
+
+
 def test_two_hundred_clients_that_come_at_the_same_moment_are_served(served: daemons.Home) -> None:
     """None is refused by a full backlog."""
     barrier = threading.Barrier(200)
@@ -330,6 +369,54 @@ def test_a_subscriber_gets_every_event_in_order(home: daemons.Home, tmp_path: Pa
     assert [m.event.seq for m in messages if isinstance(m, protocol.Notice)] == list(range(3, 11))
 
 
+def test_a_subscriber_whose_replay_is_cut_gets_nothing_more_until_it_caught_up(
+    home: daemons.Home, tmp_path: Path
+) -> None:
+    """What comes next would otherwise hide from it that something is missing in between."""
+    daemon = home.start()
+    add_folder(daemon, tmp_path / "f")
+    daemon.kill()
+    fill_events(home, 900, {"text": "x" * 2000})
+    daemon = home.start()
+    with home.wire() as slow:
+        slow.ask(protocol.Subscribe(since=0))
+        check_served(home)  # the daemon has answered, as far as it could
+        add_folder(daemon, tmp_path / "f2")
+        *sent, catch_up = iter_until(slow, protocol.CatchUp)
+        add_folder(daemon, tmp_path / "f3")
+        asked = slow.ask(PING)
+        answer = slow.receive()
+
+    seen = [message.event.seq for message in sent if isinstance(message, protocol.Notice)]
+    assert seen == list(range(1, len(seen) + 1))
+    assert isinstance(catch_up, protocol.CatchUp)
+    assert catch_up.seq == len(seen) < 900
+    assert isinstance(answer, protocol.Reply)
+    assert answer.id == asked
+
+
+def test_a_subscriber_in_the_middle_of_commits_is_told_each_once(home: daemons.Home) -> None:
+    """Whether its subscription found an event in the store or was there when it was committed."""
+    home.start()
+    with home.wire() as busy, home.wire() as subscriber:
+        for round_ in range(20):
+            for number in range(10):
+                content = b'{"name": "a", "steps": [{"id": "s", "run": "echo %d %d"}]}' % (round_, number)
+                busy.ask(protocol.ActionCreate(content=content, source="x", update=True))
+            subscriber.ask(protocol.Subscribe(since=0))
+            for _ in range(10):
+                assert isinstance(busy.receive(), protocol.Reply)
+            last = subscriber.ask(PING)
+            told: list[int] = []
+            while not isinstance(message := subscriber.receive(), protocol.Reply) or message.id != last:
+                if isinstance(message, protocol.Notice):
+                    told.append(message.event.seq)
+                else:  # the answer to the subscription; what came before it is of the one before
+                    told.clear()
+
+            assert told == list(range(1, 10 * (round_ + 1) + 1))
+
+
 def add_folder(daemon: daemons.Daemon, path: Path) -> None:
     path.mkdir()
     daemons.add_project(daemon, path)
@@ -339,13 +426,7 @@ def test_a_subscriber_that_is_far_behind_is_sent_to_the_store(home: daemons.Home
     daemon = home.start()
     add_folder(daemon, tmp_path / "f")
     daemon.kill()
-    connection = daemons.raw_store(home)
-    connection.execute(
-        "WITH RECURSIVE n(x) AS (SELECT 1 UNION ALL SELECT x + 1 FROM n WHERE x < 2000)"
-        " INSERT INTO events (time, kind, detail_json) SELECT ?, 'filler', '{}' FROM n",
-        (Clock().now(),),
-    )
-    connection.close()
+    fill_events(home, 2000, {})
     home.start()
     with home.wire() as wire:
         wire.ask(protocol.Subscribe(since=0))
@@ -356,6 +437,16 @@ def test_a_subscriber_that_is_far_behind_is_sent_to_the_store(home: daemons.Home
     assert isinstance(catch_up, protocol.CatchUp)
     assert catch_up.seq == 0
     assert [event.seq for event in page.events] == [1, 2, 3, 4, 5]
+
+
+def fill_events(home: daemons.Home, count: int, detail: dict[str, str]) -> None:
+    connection = daemons.raw_store(home)
+    connection.execute(
+        "WITH RECURSIVE n(x) AS (SELECT 1 UNION ALL SELECT x + 1 FROM n WHERE x < ?)"
+        " INSERT INTO events (time, kind, detail_json) SELECT ?, 'filler', ? FROM n",
+        (count, Clock().now(), json.dumps(detail)),
+    )
+    connection.close()
 
 
 def test_a_subscriber_that_does_not_read_slows_nobody(home: daemons.Home, tmp_path: Path) -> None:
@@ -422,6 +513,36 @@ def test_a_waiter_that_hangs_up_is_forgotten(home: daemons.Home) -> None:
         with home.wire() as wire:
             wire.ask(protocol.Subscribe())
     daemon.stop()
+
+
+def test_a_frame_that_is_never_finished_is_hung_up_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What was whole before it was answered."""
+    monkeypatch.setattr(listener, "FRAME_SECONDS", 0.2)
+
+    async def scene() -> list[protocol.FromDaemon]:
+        made, _ = bound(tmp_path / "s")
+        await made.open()
+        reader, writer = await asyncio.open_unix_connection(str(tmp_path / "s"))
+        writer.write(pack(HELLO) + pack(HELLO)[:-1])
+        said = await reader.read()
+        writer.close()
+        await made.close()
+        return decoded(said)
+
+    hello, failure = asyncio.run(scene())
+
+    assert isinstance(hello, protocol.Hello)
+    assert isinstance(failure, protocol.Failure)
+    assert "not sent whole" in failure.message
+
+
+def decoded(data: bytes) -> list[protocol.FromDaemon]:
+    found: list[protocol.FromDaemon] = []
+    while data:
+        end = protocol.HEADER + protocol.length(data[: protocol.HEADER], protocol.REPLY_LIMIT)
+        found.append(protocol.decode_answer(data[protocol.HEADER : end]))
+        data = data[end:]
+    return found
 
 
 # --- its place ---------------------------------------------------------------------------------------------------------

@@ -19,13 +19,15 @@ import msgspec
 import psutil
 import pytest
 
-from daemon import exit_watch, families, identities, processes, wrapper
+from daemon import exit_watch, identities, marks, processes, wrapper
 from daemon.processes import Command, Exit, Likeness, ProcessIdentity
 from store import clock, errors
+from tests import escapees
 from tests.waiting import wait_until, wait_until_async
 
 ROOT = Path(__file__).parents[2]
 COOKIE = {"CA_JOB_ID": f"01JOBOFTESTS{os.getpid()}", "CA_STEP_ID": "fix"}  # tests run beside each other
+linux = pytest.mark.skipif(sys.platform != "linux", reason="other systems have no mark")
 NOBODY = 2**22 + 1  # above the largest number that Linux gives
 BY_PROGRAM = ": $$; "  # makes a text run in a shell of its own
 STUBBORN = [
@@ -67,7 +69,12 @@ def command(tmp_path: Path) -> Callable[..., Command]:
 @pytest.fixture(autouse=True)
 def no_process_is_left() -> Iterator[None]:
     yield
-    marked = [p.pid for p in psutil.process_iter() if _environment(p).get("CA_JOB_ID") == COOKIE["CA_JOB_ID"]]
+    job = marks.of_job(COOKIE["CA_JOB_ID"])
+    marked = [
+        p.pid
+        for p in psutil.process_iter()
+        if _environment(p).get("CA_JOB_ID") == COOKIE["CA_JOB_ID"] or (carries(job, p.pid) and not is_gone(p.pid))
+    ]
     for pid in marked:
         with contextlib.suppress(ProcessLookupError):
             os.kill(pid, signal.SIGKILL)
@@ -377,7 +384,7 @@ def test_end_before_release_runs_nothing(command: Callable[..., Command], tmp_pa
         process.release()
         return await process.wait()
 
-    assert asyncio.run(look()).code == 143
+    assert asyncio.run(look()).code == processes.NEVER_RAN
     assert not (tmp_path / "ran").exists()
 
 
@@ -748,22 +755,145 @@ def test_other_steps_of_the_job_are_not_touched(command: Callable[..., Command],
     assert asyncio.run(look()) == (Exit(143, []), Exit(0, []))
 
 
+@linux
+@pytest.mark.parametrize("stubborn", [False, True])
+def test_escapee_is_ended_with_its_command(command: Callable[..., Command], tmp_path: Path, *, stubborn: bool) -> None:
+    """Neither session nor environment nor parent tell where it came from, but its mark does."""
+
+    async def look() -> tuple[psutil.Process, list[int]]:
+        process = await processes.start(command(f"{escapees.escape(tmp_path / 'pid', stubborn=stubborn)}; sleep 60"))
+        process.release()
+        escapee = await asyncio.to_thread(escapees.found, tmp_path / "pid")
+        return escapee, await process.end(0.3 if stubborn else 30)
+
+    escapee, left = asyncio.run(look())
+    assert left == []
+    assert not escapees.runs(escapee)
+
+
+@linux
+@pytest.mark.parametrize("cookie", [COOKIE, {}])
+def test_escapee_of_an_adopted_command_is_ended(
+    command: Callable[..., Command], tmp_path: Path, cookie: dict[str, str]
+) -> None:
+    """The next daemon knows the mark too, also of a command that belongs to no job."""
+    text = f"{escapees.escape(tmp_path / 'pid')}; sleep 60"
+    made = command(text, environment={"PATH": os.environ["PATH"], **cookie})
+    identity = dying_daemon(made, RELEASE_AND_DIE)
+    escapee = escapees.found(tmp_path / "pid")
+
+    async def look() -> list[int]:
+        process = await processes.adopt(identity, made.exit_file, cookie)
+        assert isinstance(process, processes.Process)
+        return await process.end(30)
+
+    assert asyncio.run(look()) == []
+    assert not escapees.runs(escapee)
+
+
+@linux
+def test_what_a_lost_command_left_is_ended(command: Callable[..., Command], tmp_path: Path) -> None:
+    """Somebody kills the wrapper: there is no code, and nothing of the command goes on."""
+
+    async def look() -> tuple[psutil.Process, Exit]:
+        process = await processes.start(command(f"{escapees.escape(tmp_path / 'pid')}; exec sleep 60"))
+        process.release()
+        escapee = await asyncio.to_thread(escapees.found, tmp_path / "pid")
+        os.kill(process.identity.pid, signal.SIGKILL)
+        return escapee, await process.wait()
+
+    escapee, ended = asyncio.run(look())
+    assert ended.code is None
+    assert escapee.pid in ended.leftovers
+    assert not escapees.runs(escapee)
+
+
+@linux
+@pytest.mark.parametrize("adopted", [False, True])
+def test_what_left_its_session_outlives_its_command_but_not_its_job(
+    command: Callable[..., Command], tmp_path: Path, *, adopted: bool
+) -> None:
+    """The server of a build tool is meant to stay for the next step; the end of the whole job is its end too."""
+    made = command(f"sleep 60 & {escapees.escape(tmp_path / 'pid')}; until [ -e pid ]; do sleep 0.02; done; exit 3")
+
+    async def end_jobs() -> tuple[bool, list[int]]:
+        await processes.end_job("01ANOTHERJOB", 5)
+        return escapees.runs(escapee), await processes.end_job(COOKIE["CA_JOB_ID"], 5)
+
+    if adopted:
+        identity = dying_daemon(made, RELEASE_AND_DIE)
+        wait_until(lambda: is_gone(identity.pid))
+        ended = asyncio.run(processes.adopt(identity, made.exit_file, COOKIE))
+    else:
+        ended = asyncio.run(run(made))
+    escapee = escapees.found(tmp_path / "pid")
+    assert isinstance(ended, Exit)
+    assert (ended.code, len(ended.leftovers)) == (3, 1)
+    assert escapee.pid not in ended.leftovers
+
+    assert asyncio.run(end_jobs()) == (True, [])
+    assert not escapees.runs(escapee)
+
+
+@linux
+@pytest.mark.parametrize("away", ["", "os.setsid()"])
+def test_processes_that_fork_without_end_are_ended(command: Callable[..., Command], tmp_path: Path, away: str) -> None:
+    """Each forks and goes before anybody could signal it: they are stopped first, wherever they are."""
+    bomb = f"""
+        import os, signal, time
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)
+        for number in range(30):
+            if os.fork() == 0:
+                {away}
+                while True:
+                    time.sleep(0.02)
+                    if os.fork():
+                        os._exit(0)
+        open("up", "w").close()
+        time.sleep(60)
+    """
+    mark = marks.of_step(COOKIE["CA_JOB_ID"], COOKIE["CA_STEP_ID"])
+
+    async def look() -> list[int]:
+        process = await processes.start(command(argv=[sys.executable, "-c", textwrap.dedent(bomb)]))
+        process.release()
+        await wait_until_async((tmp_path / "up").exists)
+        return await process.end(0)
+
+    assert asyncio.run(look()) == []
+    assert [pid for pid in identities.everybody() if carries(mark, pid) and not is_gone(pid)] == []
+
+
+def carries(mark: marks.Mark, pid: int) -> bool:
+    try:
+        return mark.is_on(pid)
+    except ProcessLookupError:
+        return False
+
+
+@linux
 def test_what_could_not_be_ended_is_named(
     command: Callable[..., Command], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """When the means are used up, here after SIGTERM alone, the caller learns who is left."""
-    monkeypatch.setattr(families, "_CLEAR_ROUNDS", 1)
+    """Where the system refuses the signal, as for another user's process, the caller learns who is left."""
+    send = signal.pidfd_send_signal
 
-    async def look() -> list[int]:
-        process = await processes.start(command(f"{shlex.join(STUBBORN)} & wait"))
+    def refuse(descriptor: int, number: int, info: None = None, flags: int = 0) -> None:
+        if not flags:
+            raise PermissionError
+        send(descriptor, number, info, flags)
+
+    async def look() -> tuple[psutil.Process, list[int]]:
+        process = await processes.start(command(f"{escapees.escape(tmp_path / 'pid')}; sleep 60"))
         process.release()
-        await wait_until_async((tmp_path / "up").exists)
-        return await process.end(0.3)
+        escapee = await asyncio.to_thread(escapees.found, tmp_path / "pid")
+        monkeypatch.setattr(signal, "pidfd_send_signal", refuse)
+        return escapee, await process.end(5)
 
-    (left,) = asyncio.run(look())
-    assert not is_gone(left)
-    os.kill(left, signal.SIGKILL)
-    wait_until(lambda: is_gone(left))
+    escapee, left = asyncio.run(look())
+    assert left == [escapee.pid]
+    assert processes.named([escapee.pid, NOBODY]) == f"{escapee.pid} (sleep), {NOBODY}"
+    escapees.end(escapee)
 
 
 def test_end_is_safe_at_any_time(command: Callable[..., Command]) -> None:
@@ -970,3 +1100,85 @@ def test_older_kernel_signals_the_group_by_number(monkeypatch: pytest.MonkeyPatc
     assert not watch.signal_group(signal.SIGTERM)
     watch.close()
     child.communicate()
+
+
+# The mark
+
+
+@linux
+def test_probe_shows_the_level(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is tried with a real process, and where the system refuses, that is said with its words."""
+    assert marks.probe().whole
+
+    def refuse(_pid: int, _resource: int, _limits: tuple[int, int] = (0, 0)) -> tuple[int, int]:
+        raise PermissionError(errno.EPERM, os.strerror(errno.EPERM))
+
+    monkeypatch.setattr(resource, "prlimit", refuse)
+    assert not marks.probe().whole
+    assert "Operation not permitted" in marks.probe().sentence
+
+
+@linux
+def test_without_a_mark_everything_else_works(
+    command: Callable[..., Command], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Session, environment and descendants still tell; that there is no mark is logged once."""
+
+    def refuse(_pid: int, _resource: int, _limits: tuple[int, int] = (0, 0)) -> tuple[int, int]:
+        raise OSError(errno.ENOSYS, os.strerror(errno.ENOSYS))
+
+    monkeypatch.setattr(resource, "prlimit", refuse)
+    marks._tell.cache_clear()  # pyright: ignore[reportPrivateUsage]
+
+    async def look() -> tuple[list[int], Exit]:
+        await run(command())
+        process = await processes.start(command(f"{RUNAWAY}; sleep 60"))
+        process.release()
+        await wait_until_async((tmp_path / "up").exists)
+        return await process.end(30), await process.wait()
+
+    assert asyncio.run(look()) == ([], Exit(143, []))
+    assert is_gone(int((tmp_path / "up").read_text()))
+    (said,) = [record.message for record in caplog.records if "cannot be marked" in record.message]
+    assert "RLIMIT_LOCKS: [Errno 38]" in said
+
+
+@linux
+def test_mark_of_another_user_is_read(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What may not be asked for by the call stands in a file that everybody may read."""
+    mark = marks.of_step("01JOB", "fix")
+    child = subprocess.Popen(["/bin/sh", "-c", "read x"], stdin=subprocess.PIPE)
+    try:
+        assert marks.put(child.pid, mark)
+
+        def refuse(_pid: int, _resource: int) -> tuple[int, int]:
+            raise PermissionError(errno.EPERM, os.strerror(errno.EPERM))
+
+        monkeypatch.setattr(resource, "prlimit", refuse)
+        assert mark.is_on(child.pid)
+        assert marks.of_job("01JOB").is_on(child.pid)
+        assert not marks.of_step("01JOB", "other").is_on(child.pid)
+        assert not marks.of_job("01OTHER").is_on(child.pid)
+        assert not mark.is_on(os.getpid())
+    finally:
+        child.communicate(b"\n")
+
+
+@linux
+def test_process_whose_first_thread_ended_lives() -> None:
+    """The system calls it a zombie, but its other threads run."""
+    exit_thread = {"x86_64": 60, "aarch64": 93}.get(os.uname().machine)
+    if exit_thread is None:
+        pytest.skip("the number of the system call is not known")
+    program = f"""
+        import ctypes, threading, sys
+        threading.Thread(target=sys.stdin.read).start()
+        ctypes.CDLL(None).syscall({exit_thread}, 0)
+    """
+    child = subprocess.Popen([sys.executable, "-c", textwrap.dedent(program)], stdin=subprocess.PIPE)
+    try:
+        wait_until(lambda: psutil.Process(child.pid).status() == psutil.STATUS_ZOMBIE)
+        assert processes.identify(child.pid) is not None
+    finally:
+        child.kill()
+        child.communicate()

@@ -8,12 +8,15 @@ from typing import Any, TypeVar
 import msgspec
 import pytest
 
+from daemon import recovery
+from daemon.feed import Feed
 from daemon.lifecycle import Lifecycle, owner_of
+from daemon.phases.context import Services
 from daemon.settings import Settings
 from daemon.tokens import Stop, Stopped
 from daemon.views import DiffStatView
 from daemon.workers import ConstrainedError, Running, Workers
-from store import errors, events, jobs, locks, opening, plans
+from store import errors, events, jobs, locks, opening, paths, plans
 from store.clock import SECOND
 from store.database import Database, Transaction
 from store.records import Plan
@@ -32,7 +35,12 @@ class Scene:
         self.db = db
         self.settings = Settings(directory / "config.toml", environ)
         self.lifecycle = Lifecycle(self.settings)
-        self.workers = Workers(db, self.lifecycle, self.settings, dict.fromkeys(Phase, work))
+        places = paths.resolve({"CLEVERAGENTS_HOME": str(directory)})
+        places.create()
+        services = Services(db, Feed(), self.lifecycle, self.settings, places)
+        self.workers = Workers(
+            db, self.lifecycle, self.settings, dict.fromkeys(Phase, work), lambda busy: recovery.mend(services, busy)
+        )
         db.on_commit = self.workers.notice
 
     async def use(self, name: str, profile: str = "supervised") -> Plan:
@@ -219,6 +227,18 @@ def test_a_cancel_at_the_moment_of_completion_wins(tmp_path: Path) -> None:
     assert play(tmp_path, work, script).phase == "strategize"
 
 
+def test_a_cancel_at_the_moment_of_a_failure_wins(tmp_path: Path) -> None:
+    async def work(stage: Scene, running: Running) -> None:
+        await stage.db.write(lambda tx: stage.lifecycle.cancel(tx, running.claim.plan.plan_id, "because"))
+        raise errors.StepFailedError("no")
+
+    async def script(stage: Scene) -> Plan:
+        plan = await stage.use("p", "trusted")
+        return await stage.until(plan, State.CANCELLED)
+
+    assert '"because"' in (play(tmp_path, work, script).error_json or "")
+
+
 FAILURES: list[tuple[BaseException, str, str]] = [
     (errors.StepFailedError("no"), "errored", "step_failed"),
     (ZeroDivisionError("oops"), "errored", "internal"),
@@ -310,6 +330,218 @@ def test_the_beat_renews_job_and_lock(tmp_path: Path) -> None:
 
     expires_at, wanted = play(tmp_path, until_told, script, CLEVERAGENTS_ASYNC_JOB_TTL="3", CLEVERAGENTS_LOCK_TTL="5")
     assert expires_at == wanted
+
+
+Jump = Callable[[SettableClock], None]
+YEAR = 365 * 86_400.0
+JUMPS: dict[str, Jump] = {
+    "a clock set a year forward": lambda clock: clock.set(YEAR),
+    "a clock set a year back": lambda clock: clock.set(-YEAR),
+    "a night of sleep": lambda clock: clock.sleep(8 * 3600),
+    "a daemon that was stopped for an hour": lambda clock: clock.advance(3600),
+}
+
+
+@pytest.mark.parametrize("jump", JUMPS.values(), ids=JUMPS)
+def test_no_jump_of_time_ends_a_job_that_is_alive(tmp_path: Path, jump: Jump) -> None:
+    """It says so first and is judged then; its leases go on under the same fence."""
+    go_on = asyncio.Event()
+
+    async def work(stage: Scene, running: Running) -> None:
+        await running.token.watch(go_on.wait())
+        await done(stage, running)
+
+    async def script(stage: Scene) -> Plan:
+        plan = await stage.use("p")
+        await wait_until_async(lambda: stage.workers.running)
+        clock = stage.db.clock
+        assert isinstance(clock, SettableClock)
+        (before,) = locks.all_locks(stage.db.read)
+        jump(clock)
+        clock.advance(1)
+        await wait_until_async(lambda: jobs.running(stage.db.read)[0].last_heartbeat == clock.steady())
+        (after,) = locks.all_locks(stage.db.read)
+        assert after.fence == before.fence
+        assert after.expires_at == clock.steady() + 5 * SECOND
+        go_on.set()
+        return await stage.until(plan, State.COMPLETE)
+
+    play(tmp_path, work, script, CLEVERAGENTS_ASYNC_JOB_TTL="3", CLEVERAGENTS_LOCK_TTL="5")
+
+
+class Stubborn:
+    """A phase that hears nothing; when it is let go, it wants its end to be recorded after all."""
+
+    def __init__(self) -> None:
+        self.let_go = asyncio.Event()
+        self.late: list[str] = []
+
+    async def work(self, stage: Scene, running: Running) -> None:
+        if running.claim.plan.name != "stubborn":
+            await done(stage, running)
+            return
+        await self.let_go.wait()
+        try:
+            await done(stage, running)
+        except errors.LockExpiredError as error:
+            self.late.append(error.code)
+            raise
+
+
+STUCK = {
+    "CLEVERAGENTS_ASYNC_JOB_TTL": "3",
+    "CLEVERAGENTS_ASYNC_CANCEL_GRACE": "0",
+    "CLEVERAGENTS_ASYNC_MAX_WORKERS": "1",
+}
+
+
+async def pass_until(stage: Scene, condition: Callable[[], object]) -> None:
+    """Let time run, a second every few milliseconds, until a condition is true."""
+    clock = stage.db.clock
+    assert isinstance(clock, SettableClock)
+
+    def passed() -> object:
+        clock.advance(1)
+        return condition()
+
+    await wait_until_async(passed)
+
+
+def test_a_phase_that_does_not_stop_is_failed_as_stuck_and_its_late_end_refused(tmp_path: Path) -> None:
+    """Its worker goes on without it."""
+    phase = Stubborn()
+
+    async def script(stage: Scene) -> None:
+        plan = await stage.use("stubborn")
+        await wait_until_async(lambda: stage.workers.running)
+        await stage.db.write(lambda tx: stage.lifecycle.cancel(tx, plan.plan_id, "because"))
+        await pass_until(stage, lambda: stage.plan(plan).state is State.ERRORED)
+        (job,) = jobs.latest(stage.db.read)
+        assert (job.status, job.error_code) == ("failed", "stuck")
+        assert '"code":"stuck"' in (stage.plan(plan).error_json or "")
+        assert locks.all_locks(stage.db.read) == []
+        assert stage.workers.abandoned
+
+        await stage.until(await stage.use("next"), State.COMPLETE)
+        (worker,) = jobs.workers(stage.db.read)
+        assert (worker.jobs_processed, worker.jobs_failed) == (2, 1)
+
+        before = stage.plan(plan)
+        phase.let_go.set()
+        await wait_until_async(lambda: not stage.workers.abandoned)
+        assert phase.late == ["lock_lost"]
+        assert stage.plan(plan) == before
+        assert jobs.get(stage.db.read, job.job_id) == job
+
+    play(tmp_path, phase.work, script, **STUCK)
+
+
+def test_a_phase_that_runs_is_never_stuck_however_long_it_takes(tmp_path: Path) -> None:
+    """Only one that was told to stop has to end within a certain time."""
+
+    async def script(stage: Scene) -> None:
+        plan = await stage.use("p")
+        await wait_until_async(lambda: stage.workers.running)
+        (running,) = stage.workers.running.values()
+        first = running.claim.job.last_heartbeat or 0
+        await pass_until(stage, lambda: (jobs.running(stage.db.read)[0].last_heartbeat or 0) > first + 300 * SECOND)
+        assert stage.plan(plan).state is State.PROCESSING
+
+    play(tmp_path, until_told, script, **STUCK)
+
+
+def test_a_running_job_without_a_worker_is_stuck(tmp_path: Path) -> None:
+    """Whatever took its worker away: the row says that it runs, and nobody beats for it."""
+
+    async def script(stage: Scene) -> Plan:
+        orphan = await stage.use("orphan", "manual")
+        await stage.use("alive")
+        await wait_until_async(lambda: stage.workers.running)
+        await stage.db.write(lambda tx: stage.lifecycle.execute(tx, orphan.plan_id))
+        assert await stage.db.write(lambda tx: stage.lifecycle.claim(tx, "worker-77")) is not None
+        await pass_until(stage, lambda: stage.plan(orphan).state is State.ERRORED)
+        (running,) = jobs.running(stage.db.read)
+        assert running.plan_id != orphan.plan_id
+        return stage.plan(orphan)
+
+    assert '"code":"stuck"' in (play(tmp_path, until_told, script, **STUCK).error_json or "")
+
+
+def test_a_stop_does_not_wait_for_a_phase_that_does_not_end(tmp_path: Path) -> None:
+    """It is left to the next daemon, as after a crash: not failed, not lost."""
+    phase = Stubborn()
+
+    async def script(stage: Scene) -> None:
+        await stage.use("stubborn")
+        await wait_until_async(lambda: stage.workers.running)
+        stopping = asyncio.create_task(stage.workers.stop(grace=0, kill=False))
+        await pass_until(stage, stopping.done)
+        assert await stopping == 1
+        assert [job.status for job in jobs.latest(stage.db.read)] == ["running"]
+        assert stage.workers.abandoned
+
+    play(tmp_path, phase.work, script, **STUCK)
+
+
+def test_a_job_that_cannot_be_read_stops_no_other(tmp_path: Path) -> None:
+    """It is damaged while the daemon runs, and next in the queue: it is set aside, and the others are carried out."""
+
+    async def script(stage: Scene) -> None:
+        bad, good = await stage.use("bad", "manual"), await stage.use("good", "manual")
+
+        def queue(tx: Transaction) -> None:
+            for plan in (bad, good):
+                stage.lifecycle.execute(tx, plan.plan_id)
+            tx.execute("UPDATE async_jobs SET created_at = 9e18 WHERE plan_id = ?", (bad.plan_id,))
+
+        await stage.db.write(queue)
+        await stage.until(good, State.COMPLETE)
+        await stage.until(bad, State.COMPLETE)  # it got another job
+        assert not stage.workers.failed.done()
+        assert events.last(stage.db.read, 100, plan_id=None)
+        (kept,) = (tmp_path / "data" / "backups").glob("set-aside-*.json")
+        assert "async_jobs" in kept.read_text()
+
+    play(tmp_path, done, script, CLEVERAGENTS_ASYNC_POLL_INTERVAL="0.05")
+
+
+def test_an_end_that_cannot_be_recorded_with_its_plan_ends_the_job_alone(tmp_path: Path) -> None:
+    """The plan is damaged while its phase runs; the worker goes on with the next job."""
+
+    async def work(stage: Scene, running: Running) -> None:
+        if running.claim.plan.name == "bad":
+            statement = "UPDATE plans SET created_at = 9e18 WHERE plan_id = ?"
+            await stage.db.write(lambda tx: tx.execute(statement, (running.claim.plan.plan_id,)))
+        await done(stage, running)
+
+    async def script(stage: Scene) -> None:
+        await stage.use("bad")
+        await stage.until(await stage.use("good"), State.COMPLETE)
+        await wait_until_async(lambda: {job.status for job in jobs.latest(stage.db.read)} == {"failed", "succeeded"})
+        assert not stage.workers.failed.done()
+
+    play(tmp_path, work, script, CLEVERAGENTS_ASYNC_MAX_WORKERS="1")
+
+
+def test_an_end_on_a_full_disk_is_recorded_once_there_is_room(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """The job stays this worker's until then; nothing that was done is lost, and the daemon goes on."""
+
+    async def may_grow(stage: Scene, *, pages: int) -> None:
+        await stage.db.write(lambda tx: tx.execute(f"PRAGMA max_page_count = {pages}"))
+
+    async def work(stage: Scene, _running: Running) -> None:
+        await may_grow(stage, pages=1)
+        raise errors.StepFailedError("no " * 100_000)
+
+    async def script(stage: Scene) -> Plan:
+        plan = await stage.use("p")
+        await wait_until_async(lambda: caplog.text.count("is not recorded yet") >= 2)
+        assert stage.plan(plan).state is State.PROCESSING
+        await may_grow(stage, pages=1_000_000)
+        return await stage.until(plan, State.ERRORED)
+
+    plan = play(tmp_path, work, script, CLEVERAGENTS_ASYNC_POLL_INTERVAL="0.05")
+    assert '"step_failed"' in (plan.error_json or "")
 
 
 def test_the_deadline_of_the_whole_job_ends_it(tmp_path: Path) -> None:

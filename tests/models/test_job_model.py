@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import Bundle, RuleBasedStateMachine, invariant, rule
 
 from store import jobs, locks, names, plans
+from store.clock import SECOND
 from store.database import Transaction
 from store.records import AsyncJob
 from store.states import VALID_JOB_TRANSITIONS, AsyncJobStatus, Phase
@@ -30,6 +31,7 @@ class Expected(msgspec.Struct):
     cancel_asked: bool = False
     newer: bool = False
     held: bool = False
+    beaten: int = 0
 
 
 class JobModel(RuleBasedStateMachine):
@@ -89,7 +91,7 @@ class JobModel(RuleBasedStateMachine):
     @rule(target=handles, worker=WORKERS)
     def claim(self, worker: str) -> AsyncJob:
         may = self.eligible()
-        job = self.store.write(lambda tx: jobs.claim(tx, worker, execute_limit=LIMIT, boot_id=self.clock.boot))
+        job = self.store.write(lambda tx: jobs.claim(tx, worker, execute_limit=LIMIT))
         if job is None:
             assert may == []
             return NOBODY
@@ -99,6 +101,7 @@ class JobModel(RuleBasedStateMachine):
         expected.status = AsyncJobStatus.RUNNING
         expected.attempt += 1
         assert (job.status, job.attempt, job.worker_id) == ("running", expected.attempt, worker)
+        expected.beaten = self.clock.steady()
         return job
 
     def owns(self, job: AsyncJob) -> bool:
@@ -124,7 +127,35 @@ class JobModel(RuleBasedStateMachine):
     @rule(job=handles)
     def beat(self, job: AsyncJob) -> None:
         if job is not NOBODY:
-            assert (self.store.write(lambda tx: jobs.beat(tx, job)) is not None) == self.owns(job)
+            mine = self.owns(job)
+            assert (self.store.write(lambda tx: jobs.beat(tx, job)) is not None) == mine
+            if mine:
+                self.jobs[job.job_id].beaten = self.clock.steady()
+
+    @rule(seconds=st.sampled_from([3, 60, 3600]))
+    def judge(self, seconds: int) -> None:
+        """Whoever runs and has not beaten for so long is failed, and nobody else is."""
+        before = self.clock.steady() - seconds * SECOND
+
+        def work(tx: Transaction) -> set[str]:
+            silent = jobs.silent(tx, before)
+            for job in silent:
+                assert jobs.move(tx, job, AsyncJobStatus.FAILED, error_code="stuck") is not None
+            return {job.job_id for job in silent}
+
+        running = {one: job for one, job in self.jobs.items() if job.status == "running"}
+        assert self.store.write(work) == {one for one, job in running.items() if job.beaten <= before}
+        for one, job in running.items():
+            if job.beaten <= before:
+                self.jobs[one].status = AsyncJobStatus.FAILED
+
+    @rule(seconds=st.floats(0, 200))
+    def time_passes(self, seconds: float) -> None:
+        self.clock.advance(seconds)
+
+    @rule(seconds=st.integers(-(10**8), 10**8))
+    def clock_is_set(self, seconds: int) -> None:
+        self.clock.set(seconds)
 
     @rule(job_id=queued)
     def cancel(self, job_id: str) -> None:
@@ -155,7 +186,7 @@ class JobModel(RuleBasedStateMachine):
     @rule()
     def retention(self) -> None:
         """It takes every job that is over, and never one that is not."""
-        removed = self.store.write(lambda tx: jobs.prune(tx, self.clock.now() + 1))
+        removed = self.store.write(lambda tx: jobs.prune(tx, 2**62))
         assert set(removed) == {one for one, job in self.jobs.items() if job.status in FINAL}
         for one in removed:
             del self.jobs[one]

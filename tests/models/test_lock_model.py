@@ -1,14 +1,18 @@
-"""Any sequence of lock calls against a small model of what a lease is."""
+"""Any sequence of lock calls against a small model of what a lease is, and of a queue for it."""
 
+import asyncio
 import itertools
 import tempfile
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
+import pytest
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import Bundle, RuleBasedStateMachine, initialize, invariant, rule
 
+from daemon.feed import Feed
+from daemon.locking import LockService, Resource
 from store import errors, locks
 from store.clock import SECOND
 from store.records import Lock
@@ -50,7 +54,7 @@ class LockModel(RuleBasedStateMachine):
 
     def live(self, resource: tuple[str, str]) -> Held | None:
         held = self.held.get(resource)
-        alive = held is not None and self.clock.now() < held.expires_at and held.boot == self.clock.boot
+        alive = held is not None and self.clock.steady() < held.expires_at and held.boot == self.clock.boot
         return held if alive else None
 
     def note(self, lock: Lock) -> None:
@@ -76,7 +80,7 @@ class LockModel(RuleBasedStateMachine):
             assert holder == before.owner
             return Lock(*resource, owner, 0, 0, "", 0)
         assert before is None or before.owner == owner
-        assert lock.expires_at == self.clock.now() + int(ttl * SECOND)
+        assert lock.expires_at == self.clock.steady() + int(ttl * SECOND)
         self.note(lock)
         return lock
 
@@ -123,8 +127,8 @@ class LockModel(RuleBasedStateMachine):
 
     @rule(lock=taken)
     def check_fence(self, lock: Lock) -> None:
-        """A writer passes exactly while its own acquisition is the live one."""
-        good = self.is_current(lock) and self.live((lock.resource_type, lock.resource_id)) is not None
+        """A writer passes exactly while its own acquisition is the last one."""
+        good = self.is_current(lock)
         try:
             self.store.write(lambda tx: locks.check(tx, lock))
         except errors.LockExpiredError:
@@ -153,17 +157,18 @@ class LockModel(RuleBasedStateMachine):
             del self.held[resource]
 
     @rule(owner=OWNERS, ttl=TTLS)
-    def renew_all(self, owner: str, ttl: float) -> None:
-        mine = [resource for resource, held in self.held.items() if held.owner == owner and self.live(resource)]
-        assert self.store.write(lambda tx: locks.renew_all_for_owner(tx, owner, ttl)) == len(mine)
+    def keep_all(self, owner: str, ttl: float) -> None:
+        """What nobody took over, run out or not."""
+        mine = [resource for resource, held in self.held.items() if held.owner == owner]
+        assert self.store.write(lambda tx: locks.keep_all_for_owner(tx, owner, ttl)) == len(mine)
         for resource in mine:
-            self.held[resource] = self.held[resource]._replace(expires_at=self.clock.now() + int(ttl * SECOND))
+            self.held[resource] = self.held[resource]._replace(expires_at=self.clock.steady() + int(ttl * SECOND))
 
     @rule()
     def clean_up(self) -> None:
         stale = [resource for resource in self.held if self.live(resource) is None]
         assert len(locks.stale(self.store.read)) == len(stale)
-        assert self.store.write(locks.cleanup_expired) == len(stale)
+        assert len(self.store.write(locks.cleanup_expired)) == len(stale)
         for resource in stale:
             del self.held[resource]
 
@@ -171,9 +176,13 @@ class LockModel(RuleBasedStateMachine):
     def time_passes(self, seconds: float) -> None:
         self.clock.advance(seconds)
 
+    @rule(seconds=st.floats(0, 10**6))
+    def machine_sleeps(self, seconds: float) -> None:
+        self.clock.sleep(seconds)
+
     @rule(seconds=st.integers(-(10**8), 10**8))
     def clock_is_set(self, seconds: int) -> None:
-        self.clock.wall += seconds * SECOND
+        self.clock.set(seconds)
 
     @rule()
     def machine_boots(self) -> None:
@@ -190,3 +199,111 @@ class LockModel(RuleBasedStateMachine):
 
 LockModel.TestCase.settings = settings(max_examples=25, stateful_step_count=30, deadline=None, derandomize=True)
 TestLocks = LockModel.TestCase
+
+
+QUEUES = st.sampled_from([Resource("user", "1"), Resource("user", "2")])
+BOUND = 20.0
+"""Seconds that nobody waits when the program is right."""
+
+
+class Waiter(NamedTuple):
+    owner: str
+    task: "asyncio.Task[Lock]"
+
+
+class QueueModel(RuleBasedStateMachine):
+    """Whoever waits gets the lock in the order of arrival, unless they leave; nobody else gets it meanwhile."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.directory = tempfile.TemporaryDirectory()
+        self.store = Store(Path(self.directory.name), SettableClock())
+        feed = Feed()
+        self.store.db.on_commit = feed.publish
+        self.service = LockService(self.store.db, feed)
+        self.holders: dict[Resource, str] = {}
+        self.queues: dict[Resource, list[Waiter]] = {}
+        self.fences = [0]
+        self.numbers = itertools.count(1)
+
+    def teardown(self) -> None:
+        for waiter in itertools.chain.from_iterable(self.queues.values()):
+            self.give_up(waiter)
+        self.store.close()
+        self.directory.cleanup()
+
+    def run(self, task: "asyncio.Task[Any]") -> Any:
+        return self.store.loop.run_until_complete(asyncio.wait_for(task, BOUND))
+
+    def give_up(self, waiter: Waiter) -> None:
+        waiter.task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            self.run(waiter.task)
+
+    def start(self, resource: Resource, owner: str, wait: float) -> "asyncio.Task[Lock]":
+        return self.store.loop.create_task(self.service.acquire(resource, owner, 60, wait=wait))
+
+    def note(self, resource: Resource, lock: Lock) -> None:
+        assert lock.fence > self.fences[-1]
+        self.fences.append(lock.fence)
+        self.holders[resource] = lock.owner_id
+
+    def settle(self) -> None:
+        """Let everything happen that happens by itself: behind these commits are those that were asked for before."""
+        for _ in range(5):
+            self.store.write(lambda tx: tx.now)
+
+    @rule(resource=QUEUES)
+    def arrive(self, resource: Resource) -> None:
+        owner = f"o{next(self.numbers)}"
+        task = self.start(resource, owner, 3600)
+        if resource in self.holders:
+            self.queues.setdefault(resource, []).append(Waiter(owner, task))
+            self.settle()
+            assert not task.done()
+        else:
+            self.note(resource, self.run(task))
+
+    @rule(resource=QUEUES)
+    def try_without_waiting(self, resource: Resource) -> None:
+        task = self.start(resource, f"o{next(self.numbers)}", 0)
+        if resource not in self.holders:
+            self.note(resource, self.run(task))
+            return
+        with pytest.raises(errors.LockConflictError) as caught:
+            self.run(task)
+        assert caught.value.detail["holder"] == self.holders[resource]
+
+    @rule(resource=QUEUES)
+    def acquire_again(self, resource: Resource) -> None:
+        """Its owner does not wait behind those who wait for it."""
+        if resource in self.holders:
+            assert self.run(self.start(resource, self.holders[resource], 3600)).fence in self.fences
+
+    @rule(resource=QUEUES)
+    def release(self, resource: Resource) -> None:
+        if resource not in self.holders:
+            return
+        owner, queue = self.holders.pop(resource), self.queues.get(resource, [])
+        self.run(self.store.loop.create_task(self.service.release(resource, owner)))
+        if queue:
+            first = queue.pop(0)
+            self.note(resource, self.run(first.task))
+            self.settle()
+        assert not any(waiter.task.done() for waiter in queue)
+
+    @rule(resource=QUEUES, place=st.integers(0, 5))
+    def leave(self, resource: Resource, place: int) -> None:
+        queue = self.queues.get(resource, [])
+        if place < len(queue):
+            self.give_up(queue.pop(place))
+
+    @invariant()
+    def the_table_is_the_model(self) -> None:
+        assert {
+            Resource(lock.resource_type, lock.resource_id): lock.owner_id for lock in self.service.list()
+        } == self.holders
+
+
+QueueModel.TestCase.settings = settings(max_examples=10, stateful_step_count=25, deadline=None, derandomize=True)
+TestQueues = QueueModel.TestCase

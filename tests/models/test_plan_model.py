@@ -29,6 +29,7 @@ DIFF = {
     files: msgspec.json.encode(views.DiffStatView(digest="d" * 64, files=files, insertions=1, deletions=0)).decode()
     for files in (0, 1)
 }
+STUCK = views.ErrorView(code="stuck", message="no sign of life", step=None, detail={})
 ERROR = views.ErrorView(code="step_failed", message="no", step=None, detail={})
 
 
@@ -253,6 +254,7 @@ class PlanModel(RuleBasedStateMachine):
         if claim is None:
             return
         mine, constrained = self.owns(claim), constrained and claim.plan.phase is Phase.APPLY
+        job = jobs.get(self.store.read, claim.job.job_id)
 
         def work(tx: Transaction) -> Plan:
             self.set_steps(tx, claim.plan.plan_id, StepState.SUCCEEDED, StepState.FAILED)
@@ -260,7 +262,9 @@ class PlanModel(RuleBasedStateMachine):
 
         after: Plan | None = self.attempt(work)
         assert (after is not None) == mine
-        if after is not None:
+        if after is not None and job is not None and job.cancel_requested_at is not None:
+            assert after.state is State.CANCELLED
+        elif after is not None:
             assert after.recoverable
             assert after.error_json is not None
 
@@ -278,12 +282,26 @@ class PlanModel(RuleBasedStateMachine):
             assert (after is not None) == mine
             assert after is None or after.state is State.QUEUED
 
-    @rule(seconds=st.sampled_from([1.0, 5.0, 100.0]))
+    @rule(claim=claims)
+    def rescue(self, claim: Claim | None) -> None:
+        """The daemon fails a job whose worker gives no sign of life; only the job's newest claim can be running."""
+        if claim is not None and self.owns(claim):
+            after: Plan | None = self.attempt(lambda tx: self.cycle.rescue(tx, claim.job, STUCK))
+            assert after is not None
+            assert after.state is State.ERRORED
+
+    @rule(seconds=st.sampled_from([1.0, 100.0, 10_000.0]))
     def time_passes(self, seconds: float) -> None:
-        """Not past the lease of a running job: its worker renews that."""
+        """Also past the lease of a running job whose daemon was stopped: it keeps what nobody took."""
         self.clock.advance(seconds)
-        for job in jobs.running(self.store.read):
-            self.store.write(lambda tx, job=job: locks.renew_all_for_owner(tx, owner_of(job), 300))
+
+    @rule(seconds=st.integers(-(10**8), 10**8))
+    def clock_is_set(self, seconds: int) -> None:
+        self.clock.set(seconds)
+
+    @rule(seconds=st.floats(0, 10**6))
+    def machine_sleeps(self, seconds: float) -> None:
+        self.clock.sleep(seconds)
 
     @invariant()
     def every_move_is_in_a_table_and_has_one_event(self) -> None:

@@ -11,6 +11,7 @@ import pytest
 from daemon import listener, main, protocol
 from store import errors, states
 from store.config import KEYS
+from tests.crashes import scenarios
 
 ROOT = Path(__file__).parents[2]
 PACKAGES = ("cleveragents_tui", "daemon", "store")
@@ -20,7 +21,7 @@ CODES = frozenset({
     "lock_conflict", "lock_lost", "invalid_ttl", "already_running", "change_moved", "merge_conflict",
     "nothing_to_apply", "checks_failed", "step_failed", "timed_out", "lost", "cancelled", "daemon_unavailable",
     "protocol_error", "store_damaged", "unreachable", "unauthorized", "forbidden", "version_mismatch", "tls",
-    "sync_conflict", "disk_full", "permission_denied", "internal", "payload_version",
+    "sync_conflict", "disk_full", "permission_denied", "internal", "payload_version", "stuck",
 })  # fmt: skip
 """The codes that scripts may meet: a fixed vocabulary."""
 EXIT_CODES = {"not_found": 3, "usage": 2, "lock_conflict": 4, "invalid_transition": 4, "already_running": 4,
@@ -132,6 +133,43 @@ def test_every_crash_point_is_used_by_a_test(point: str) -> None:
     prefix = point.partition("-")[0]
 
     assert point in tests or f"{prefix}-{{" in tests or "store.{when}-commit" in tests
+
+
+def event_kinds() -> set[str]:
+    """Every kind of event that the program appends, as it is written in the sources."""
+    text = "\n".join(sources("daemon", "store").values())
+    kinds = set(re.findall(r'(?:\.event|_note)\(\s*(?:tx,\s*)?f?"([a-z{][a-z._{}-]+)"', text))
+    assert all("{" not in kind for kind in kinds - {"job.{status}"})
+    ends = {f"job.{status}" for status in states.VALID_JOB_TRANSITIONS[states.AsyncJobStatus.RUNNING]}
+    return kinds - {"job.{status}"} | ends
+
+
+def test_a_daemon_is_killed_at_the_commit_of_every_kind_of_event() -> None:
+    assert event_kinds() == {*scenarios.KINDS, "plan.moved", "step.finished"}
+
+
+def test_a_daemon_is_killed_at_every_move_of_a_plan() -> None:
+    moves = {
+        f"{here}>{target}"
+        for table in (states.FORWARD, states.REVERSIONS)
+        for here, targets in table.items()
+        for target in targets
+    }
+
+    assert set(scenarios.MOVES) == moves
+
+
+def test_a_daemon_is_killed_at_every_move_of_a_job() -> None:
+    moves = {f"{here}>{target}" for here, targets in states.VALID_JOB_TRANSITIONS.items() for target in targets}
+
+    assert set(scenarios.JOB_MOVES) == moves
+    assert set(scenarios.JOB_MOVES.values()) <= set(scenarios.MOVES)
+
+
+def test_a_daemon_is_killed_at_every_end_of_a_step() -> None:
+    without_event = {states.StepState.RUNNING, states.StepState.SKIPPED}  # it starts with another event; it never ran
+
+    assert set(scenarios.STEP_ENDS) == set(states.StepState) - without_event
 
 
 def test_every_error_code_in_the_source_is_of_the_vocabulary() -> None:

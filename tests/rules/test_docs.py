@@ -148,6 +148,8 @@ SHAPES = {
     "job prune view": schemas.DATA["job prune"],
     "job view": schemas.JOB,
     "jobs view": schemas.DATA["job list"],
+    "lock view": schemas.LOCK,
+    "locks view": schemas.DATA["lock list"],
     "plan artifacts view": schemas.DATA["plan artifacts"],
     "plan diff view": schemas.PLAN_DIFF,
     "plan errors view": schemas.DATA["plan errors"],

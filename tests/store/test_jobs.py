@@ -29,7 +29,7 @@ def enqueue_in(tx: Transaction, plan: Plan, phase: Phase = Phase.STRATEGIZE) -> 
 
 
 def claim(store: Store, worker: str = "w1", *, limit: int = UNLIMITED) -> AsyncJob | None:
-    return store.write(lambda tx: jobs.claim(tx, worker, execute_limit=limit, boot_id=tx.clock.boot_id))
+    return store.write(lambda tx: jobs.claim(tx, worker, execute_limit=limit))
 
 
 def claimed(store: Store, worker: str = "w1", *, limit: int = UNLIMITED) -> AsyncJob:
@@ -67,12 +67,28 @@ def test_the_attempt_grows_at_the_claim(store: Store) -> None:
     assert get(store, job) == job
 
 
+def test_the_deadline_counts_awake_time_from_the_first_claim_of_a_boot(store: Store, clock: SettableClock) -> None:
+    """It holds over restarts of the daemon, jumps of the clock and sleep; after a reboot the job has its time anew."""
+    enqueue(store, "p")
+    first = claimed(store)
+    assert first.deadline_at == clock.steady() + first.timeout_s * SECOND
+
+    clock.advance(5)
+    clock.sleep(3600)
+    clock.set(-86_400.0)
+    store.write(lambda tx: jobs.move(tx, first, AsyncJobStatus.QUEUED))
+    again = claimed(store)
+    assert again.deadline_at == first.deadline_at
+
+    store.write(lambda tx: jobs.move(tx, again, AsyncJobStatus.QUEUED))
+    clock.boot = "boot-2"
+    assert claimed(store).deadline_at == clock.steady() + first.timeout_s * SECOND
+
+
 def test_one_job_goes_to_one_of_many_workers(store: Store) -> None:
     enqueue(store, "p")
 
-    got = store.together(
-        [lambda tx, n=n: jobs.claim(tx, f"w{n}", execute_limit=UNLIMITED, boot_id="boot-1") for n in range(20)]
-    )
+    got = store.together([lambda tx, n=n: jobs.claim(tx, f"w{n}", execute_limit=UNLIMITED) for n in range(20)])
 
     assert sum(job is not None for job in got) == 1
 

@@ -1,11 +1,14 @@
 """Locks: leases with an owner, an expiry and a fence that only grows."""
 
+from pathlib import Path
+
 import pytest
 
-from store import errors, locks
+from store import errors, jobs, locks, names
 from store.clock import SECOND, rfc3339
 from store.records import Lock
-from tests.stores import START, SettableClock, Store
+from store.states import Phase
+from tests.stores import START, SettableClock, Store, add_plan, opened
 
 YEAR = 365 * 86_400.0
 
@@ -49,7 +52,7 @@ def test_a_lock_is_expired_when_now_has_reached_its_expiry(
     store: Store, clock: SettableClock, seconds: float, *, taken: bool
 ) -> None:
     first = acquire(store, "a", ttl=60)
-    clock.wall += round(seconds * SECOND)
+    clock.advance(seconds)
 
     if not taken:
         with pytest.raises(errors.LockConflictError):
@@ -180,39 +183,83 @@ def test_all_of_an_owner_are_released_and_no_other(store: Store) -> None:
     assert locks.all_locks(store.read) == [other]
 
 
-def test_renewing_all_leaves_the_expired_alone(store: Store, clock: SettableClock) -> None:
-    """What expired may be another's at any moment; it is not brought back."""
-    acquire(store, "a", "short", ttl=5)
-    acquire(store, "a", "long", ttl=60)
-    clock.advance(10)
-
-    assert store.write(lambda tx: locks.renew_all_for_owner(tx, "a", 100)) == 1
-    expiries = {lock.resource_id: lock.expires_at for lock in locks.all_locks(store.read)}
-    assert expiries == {"short": START + 5 * SECOND, "long": clock.now() + 100 * SECOND}
-
-
 def test_cleaning_up_removes_the_stale_only(store: Store, clock: SettableClock) -> None:
     acquire(store, "a", "1", ttl=5)
     acquire(store, "a", "2", ttl=60)
     clock.advance(5)
     assert [lock.resource_id for lock in locks.stale(store.read)] == ["1"]
 
-    assert store.write(locks.cleanup_expired) == 1
+    assert [lock.resource_id for lock in store.write(locks.cleanup_expired)] == ["1"]
     assert [lock.resource_id for lock in locks.all_locks(store.read)] == ["2"]
     assert locks.stale(store.read) == []
 
 
-def test_a_clock_set_forward_frees_and_set_back_keeps(store: Store, clock: SettableClock) -> None:
-    """A year forward: expired. A year back: held, and no fence is reused."""
+@pytest.mark.parametrize("jump", [YEAR, -YEAR])
+def test_a_wall_clock_that_is_set_changes_no_lease(store: Store, clock: SettableClock, jump: float) -> None:
+    """It is held for as long as it was, and then free; the message tells its end by the clock as it now stands."""
     first = acquire(store, "a", ttl=60)
-    clock.wall += int(YEAR * SECOND)
-    second = acquire(store, "b", ttl=60)
-    clock.wall -= int(2 * YEAR * SECOND)
-    with pytest.raises(errors.LockConflictError):
-        acquire(store, "c")
+    clock.set(jump)
+    clock.advance(59)
+    with pytest.raises(errors.LockConflictError) as caught:
+        acquire(store, "b")
+    assert caught.value.detail["expires_at"] == rfc3339(clock.now() + SECOND)
 
-    assert second.fence > first.fence
-    assert store.write(lambda tx: locks.check(tx, second)).owner_id == "b"
+    clock.advance(1)
+    assert acquire(store, "b").fence > first.fence
+
+
+def test_a_lease_does_not_run_out_while_the_machine_sleeps(store: Store, clock: SettableClock) -> None:
+    first = acquire(store, "a", ttl=60)
+    clock.sleep(8 * 3600)
+
+    with pytest.raises(errors.LockConflictError):
+        acquire(store, "b")
+    assert store.write(lambda tx: locks.renew(tx, first, 60)).fence == first.fence
+
+
+def test_a_holder_that_was_stopped_keeps_what_nobody_took(store: Store, clock: SettableClock) -> None:
+    """Its lease ran out: it cannot be renewed as one that is held, but the fence still holds, and it can be kept."""
+    lock = acquire(store, "a", ttl=60)
+    clock.advance(3600)
+
+    with pytest.raises(errors.LockExpiredError):
+        store.write(lambda tx: locks.renew(tx, lock, 60))
+    assert store.write(lambda tx: locks.check(tx, lock)).fence == lock.fence
+    assert store.write(lambda tx: locks.keep_all_for_owner(tx, "a", 60)) == 1
+    with pytest.raises(errors.LockConflictError):
+        acquire(store, "b")
+    assert store.write(lambda tx: locks.renew(tx, lock, 60)).fence == lock.fence
+
+
+def test_a_holder_whose_lock_was_taken_over_gets_nothing_back(store: Store, clock: SettableClock) -> None:
+    lock = acquire(store, "a", ttl=60)
+    clock.advance(60)
+    taken = acquire(store, "b", ttl=60)
+
+    assert store.write(lambda tx: locks.keep_all_for_owner(tx, "a", 60)) == 0
+    with pytest.raises(errors.LockExpiredError):
+        store.write(lambda tx: locks.check(tx, lock))
+    assert locks.all_locks(store.read) == [taken]
+
+
+def test_every_daemon_of_a_boot_has_the_same_time_line(tmp_path: Path) -> None:
+    """A lease outlives the daemon and a clock that was set in between; a new boot begins a line of its own."""
+    with opened(tmp_path, SettableClock()) as first:
+        lock = acquire(first, "a", ttl=60)
+    later = SettableClock()
+    later.advance(10)
+    later.set(YEAR)
+    later.origin = later.now() - later.awake()
+    with opened(tmp_path, later) as second:
+        assert later.steady() == lock.acquired_at + 10 * SECOND
+        assert not locks.all_locks(second.read)[0].stale(later)
+    rebooted = SettableClock()
+    rebooted.boot = "boot-2"
+    rebooted.set(3600)
+    rebooted.origin = rebooted.now() - rebooted.awake()
+    with opened(tmp_path, rebooted) as third:
+        assert rebooted.steady() == rebooted.now()
+        assert locks.all_locks(third.read)[0].stale(rebooted)
 
 
 def test_the_fence_is_checked_against_owner_and_number(store: Store) -> None:
@@ -224,6 +271,20 @@ def test_the_fence_is_checked_against_owner_and_number(store: Store) -> None:
     for wrong in (other, older):
         with pytest.raises(errors.LockExpiredError):
             store.write(lambda tx, wrong=wrong: locks.check(tx, wrong))
+
+
+def test_cleaning_up_leaves_a_running_job_its_lock(store: Store, clock: SettableClock) -> None:
+    """Its daemon was stopped for a while, and renews it as soon as it goes on."""
+    plan = add_plan(store, "p")
+    job_id = names.new_ulid()
+    store.write(lambda tx: jobs.enqueue(tx, plan, Phase.STRATEGIZE, job_id, timeout_s=0, payload={}))
+    assert store.write(lambda tx: jobs.claim(tx, "w1", execute_limit=1)) is not None
+    mine = acquire(store, f"job:{job_id}", plan.plan_id, ttl=5, kind="plan")
+    acquire(store, "job:gone", "other", ttl=5, kind="plan")
+    clock.advance(60)
+
+    assert [lock.owner_id for lock in store.write(locks.cleanup_expired)] == ["job:gone"]
+    assert locks.all_locks(store.read) == [mine]
 
 
 def test_two_takers_of_one_expired_lock_get_one_owner(store: Store, clock: SettableClock) -> None:
