@@ -57,3 +57,9 @@ def tests(session: nox.Session) -> None:
 def bench(session: nox.Session) -> None:
     """Every figure beside its peer or its limit."""
     session.run(sys.executable, "bench/run.py", *session.posargs, env=TREE)
+
+
+@nox.session
+def soak(session: nox.Session) -> None:
+    """Random kills of the daemon under load, for ten minutes; `-- --minutes M --seed S --races N` choose."""
+    session.run(*PYTHON, "tests.soak", *session.posargs, env=TREE)

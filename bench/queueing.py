@@ -52,7 +52,7 @@ def _in_a_row(settings: Settings) -> Generator[Sample]:
 _FINISHED = """\
 INSERT INTO async_jobs
 SELECT printf('01AAAAAAAA%016d', n), plan_id, phase, 'succeeded', n % 3, 1, '{"schema_version":1}', 1, 3600, 'worker-1',
-    n, n, n, NULL, n + 1, NULL, NULL, plan_id, 0, n
+    n, n, n, NULL, n + 1, NULL, NULL, plan_id, 0, n, NULL, NULL
 FROM (
     WITH RECURSIVE numbers (n) AS (SELECT 0 UNION ALL SELECT n + 1 FROM numbers WHERE n + 1 < :count) SELECT n FROM numbers
 ) JOIN (SELECT row_number() OVER () - 1 AS place, plan_id, phase FROM plans) ON place = n % :plans

@@ -24,7 +24,7 @@ SHELL = ["/bin/sh", "-e", "-c"]
 POLL_MEAN = 0.5
 
 
-class _Steps:
+class Steps:
     """A phase that is one command, started as the steps of Execute are: its process is durable before it runs."""
 
     def __init__(self, bench: engine.Engine, argv: list[str]) -> None:
@@ -62,7 +62,7 @@ async def _rate(directory: Path, argv: list[str], jobs: int) -> float:
     async with engine.opened(directory, workers=AT_ONCE) as bench:
         plan_ids = await bench.plans(jobs)
         bench.keep_environments(plan_ids)
-        workers = await bench.start(_Steps(bench, argv))
+        workers = await bench.start(Steps(bench, argv))
         rate = await bench.jobs(plan_ids, in_flight=4 * AT_ONCE)
         await bench.stop(workers)
         return rate
@@ -96,7 +96,7 @@ async def _latencies(directory: Path, program: Path, times: int) -> float:
     async with engine.opened(directory) as bench:
         plan_ids = await bench.plans(times)
         bench.keep_environments(plan_ids)
-        steps = _Steps(bench, [str(program)])
+        steps = Steps(bench, [str(program)])
         workers = await bench.start(steps)
         taken: list[float] = []
         for plan_id in plan_ids:
