@@ -149,7 +149,7 @@ def merge(project: Project, base: str, ours: str, theirs: str) -> Merge:
     """Merge what `ours` and `theirs` changed since `base`; each is a commit or a tree. Nothing is checked out.
 
     Raises:
-        NotFoundError: one of them is missing in the private repository.
+        LostError: one of them is missing in the private repository.
         CleverAgentsError: git failed, see `git.call`.
     """
     with repositories.lock(project):

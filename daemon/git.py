@@ -207,14 +207,14 @@ class Objects:
         """Write the object's bytes to `to`; its id and kind.
 
         Raises:
-            NotFoundError: the repository has no such object.
+            LostError: the repository has no such object.
             InternalError: git stopped.
         """
         self._ask.write(name.encode() + b"\n")
         self._ask.flush()
         header = self._answer.readline().decode().split()
         if len(header) != 3:
-            raise errors.NotFoundError(f"the private repository has no object {name}")
+            raise errors.LostError(f"the private repository has lost the object {name}", suggestions=["ca diagnostics"])
         left = int(header[2])
         while left:
             piece = self._answer.read(min(left, 1 << 20))

@@ -138,16 +138,17 @@ def _step_log(step: views.StepView) -> StepLog:
 
 
 def _print_logs(session: Session, steps: Sequence[views.StepView]) -> None:
-    printed = False
+    printed = gone = False
     for step in steps:
         content = logs.content(step.log)
         if content is None:
             if step.log is not None:
                 session.say(f"the log of step {step.id} is gone: {step.log}")
+                gone = True
             continue
         if len(steps) > 1:
             session.out.say([f"{'' if not printed else chr(10)}==> {step.id} <=="])
         session.out.raw(content if len(steps) == 1 or not content or content.endswith(b"\n") else content + b"\n")
         printed = True
-    if not printed:
+    if not printed and not gone:
         session.say("nothing was printed yet")

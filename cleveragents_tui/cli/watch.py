@@ -4,6 +4,7 @@ import contextlib
 import time
 from collections.abc import Callable, Iterable, Sequence
 from functools import partial
+from pathlib import Path
 from typing import TypeVar, cast
 
 from cleveragents_tui import client, wording
@@ -164,6 +165,8 @@ def failure_lines(plan: views.PlanView, why: views.PlanErrorsView, look: Look) -
         if plan.error is None or step.id != plan.error.step:
             yield f"  {look.dim(f'step {step.id}, attempt {step.attempt}')}"
         yield from _tail(step.tail, look)
+        if step.log and not Path(step.log).is_file():
+            yield f"    {look.dim(f'its log is gone: {wording.plain(step.log)}')}"
     yield from table(
         look, (Column(), Column(), Column(minimum=10, drop=1)), _ways_on(plan, why, look), heading=False, indent=2
     )
@@ -183,7 +186,8 @@ def _file_name(file: object, *, several: bool) -> str:
 
 
 def _ways_on(plan: views.PlanView, why: views.PlanErrorsView, look: Look) -> list[list[str]]:
-    rows = [["full log", f"ca plan logs {plan.name} --step {step.id}", ""] for step in why.steps if step.log]
+    readable = [step for step in why.steps if step.log and Path(step.log).is_file()]
+    rows = [["full log", f"ca plan logs {plan.name} --step {step.id}", ""] for step in readable]
     detail = plan.error.detail if plan.error is not None else {}
     if not why.steps and detail.get("log"):
         rows.append(["full log", f"ca job logs {plan.job_id}", ""])

@@ -770,3 +770,22 @@ def test_project_is_untouched_until_apply(shared: Home) -> None:
 
     assert tree(root) == before
     assert shared.git(root, "status", "--porcelain") == ""
+
+
+@pytest.mark.parametrize("how", ["removed", "a directory"])
+def test_a_log_that_is_gone_is_said_and_stops_nothing(shared: Home, how: str) -> None:
+    plan = shared.executed("echo hello; exit 3", code=1)
+    log = Path(shared.step(plan, "s1")["log"])
+    log.unlink()
+    if how == "a directory":
+        log.mkdir()
+
+    done = shared.run("plan", "logs", plan)
+    assert f"the log of step s1 is gone: {log}" in done.err
+    assert "nothing was printed" not in done.err
+    assert shared.data("plan", "logs", plan)["steps"][0]["text"] is None
+    assert "its log is gone" in shared.run("plan", "errors", plan).out
+    shared.run("job", "logs", shared.plan(plan)["job_id"])
+    shared.run("plan", "follow", plan, code=1)
+    shared.run("plan", "execute", plan, "--wait", code=1)
+    assert shared.log(plan, "s1") == "hello\n"

@@ -490,7 +490,7 @@ def test_missing_bytes_stop_before_the_rename(tmp_path: Path) -> None:
     lost = [msgspec.structs.replace(entry, new="1" * 40) for entry in prepared.entries]
     before = files(project.path)
 
-    with pytest.raises(errors.NotFoundError, match="no object"):
+    with pytest.raises(errors.LostError, match="lost the object"):
         applying.write(project, lost)
     assert files(project.path) == before
 

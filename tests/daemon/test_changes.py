@@ -168,7 +168,7 @@ def test_unknown_commit_is_not_found(tmp_path: Path) -> None:
 
     with pytest.raises(errors.NotFoundError, match="no commit 1111"):
         changes.tree_of(project, "1111" * 10)
-    with pytest.raises(errors.NotFoundError, match="no object 1111"):
+    with pytest.raises(errors.LostError, match="object 1111"):
         changes.merge(project, "HEAD", "HEAD", "1111" * 10)
 
 

@@ -157,7 +157,7 @@ def test_missing_object_is_named(tmp_path: Path) -> None:
     """A lost object is an error, never an empty file."""
     project = gitrepos.repository(tmp_path)
 
-    with git.objects(project.path / ".git") as objects, pytest.raises(errors.NotFoundError, match="0123"):
+    with git.objects(project.path / ".git") as objects, pytest.raises(errors.LostError, match="0123"):
         objects.read("0123" * 10)
 
 
