@@ -147,7 +147,9 @@ def _extended(tx: Transaction, held: Lock, ttl: float) -> Lock:
 def _check_ttl(ttl: float) -> None:
     if not SHORTEST_TTL <= ttl <= LONGEST_TTL:
         raise errors.InvalidTtlError(
-            f"a lock's time to live is {ttl:g} s; it must be {SHORTEST_TTL} to {LONGEST_TTL} s", detail={"ttl": ttl}
+            f"a lock's time to live is {ttl:g} s; it must be {SHORTEST_TTL} to {LONGEST_TTL} s",
+            detail={"ttl": str(ttl), "least": SHORTEST_TTL, "most": LONGEST_TTL},
+            suggestions=["ca lock acquire RESOURCE --ttl 300"],
         )
 
 

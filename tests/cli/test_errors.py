@@ -16,7 +16,7 @@ from tests.homes import Home
 
 LATER = {
     # The verbs that produce these come with later parts of the product.
-    "invalid_ttl", "unreachable", "unauthorized", "forbidden", "version_mismatch", "tls", "sync_conflict",
+    "unreachable", "unauthorized", "forbidden", "version_mismatch", "tls", "sync_conflict",
 }  # fmt: skip
 ELSEWHERE = {
     # Produced by faults that are injected below the command line: in the tests of the crashes and of the daemon.
@@ -55,6 +55,11 @@ def _ambiguous(home: Home) -> Produced:
     code, error = failing(home, "plan", "show", ids[0][:shared])
     assert set(error["detail"]["candidates"]) == set(ids)
     return code, error
+
+
+@produces("invalid_ttl")
+def _invalid_ttl(home: Home) -> Produced:
+    return failing(home, "lock", "acquire", home.fresh("res"), "--ttl", "4")
 
 
 @produces("usage")
