@@ -137,8 +137,7 @@ class Workers:
             running.token.stop(Stop.KILL if kill else Stop.SHUTDOWN)
         if busy:
             await asyncio.wait(busy)
-        if self._next_beat is not None:
-            self._next_beat.cancel()
+        self._end_beats()
         if self._beating is not None:
             await asyncio.wait([self._beating])
         await self._db.write(jobs.stop_workers)
@@ -230,6 +229,8 @@ class Workers:
             deadline.cancel()
         del self._running[job_id]
         self._told.pop(job_id, None)
+        if not self._running:
+            self._end_beats()
         if phase.done():
             phase.result()
         else:
@@ -313,6 +314,12 @@ class Workers:
             self._next_beat = None
         if self._next_beat is None:
             self._next_beat = loop.call_later(interval, self._begin_beat)
+
+    def _end_beats(self) -> None:
+        """Nobody runs, so nobody beats."""
+        if self._next_beat is not None:
+            self._next_beat.cancel()
+            self._next_beat = None
 
     def _begin_beat(self) -> None:
         self._next_beat = None
