@@ -16,6 +16,8 @@ log = logging.getLogger(__name__)
 
 AT_ONCE = 100
 """Plans that are read together."""
+JOBS_AT_ONCE = 1000
+"""Jobs that are removed in one transaction; others wait for it no longer than for any other."""
 
 
 async def prune(services: Services) -> None:
@@ -29,9 +31,13 @@ async def prune(services: Services) -> None:
 async def prune_jobs(services: Services) -> tuple[int, int]:
     """Remove the finished jobs that are older than `async.retention`, with their logs; how many, and the room of the logs."""
     before = services.db.clock.now() - _microseconds(services, "async.retention")
-    pruned = await services.db.write(lambda tx: jobs.prune(tx, before))
-    freed = [await asyncio.to_thread(_remove_logs, services, job_id) for job_id in pruned]
-    return len(pruned), sum(freed)
+    count = freed = 0
+    while True:
+        pruned = await services.db.write(lambda tx: jobs.prune(tx, before, JOBS_AT_ONCE))
+        freed += await asyncio.to_thread(_remove_logs, services, pruned)
+        count += len(pruned)
+        if len(pruned) < JOBS_AT_ONCE:
+            return count, freed
 
 
 async def prune_plans(services: Services) -> list[Plan]:
@@ -56,8 +62,12 @@ def _microseconds(services: Services, key: str) -> int:
     return int(float(services.config.value(key)) * SECOND)
 
 
-def _remove_logs(services: Services, job_id: str) -> int:
+def _remove_logs(services: Services, job_ids: list[str]) -> int:
     """How many bytes they took."""
+    return sum(_remove_log(services, job_id) for job_id in job_ids)
+
+
+def _remove_log(services: Services, job_id: str) -> int:
     directory = services.paths.jobs / job_id
     size = allocated(directory)
     try:

@@ -162,9 +162,10 @@ def newer_payloads(db: Reader) -> int:
     return int(db.scalar(_SQL["newer_payloads"], (PAYLOAD_VERSION,)))
 
 
-def prune(tx: Transaction, before: int) -> list[str]:
-    """Remove finished jobs that ended before `before`; the newest of each plan stays."""
-    pruned = [(str(job_id), str(plan_id)) for job_id, plan_id in tx.execute(_SQL["prune"], {"before": before})]
+def prune(tx: Transaction, before: int, limit: int) -> list[str]:
+    """Remove finished jobs that ended before `before`, the oldest first; the newest of each plan stays."""
+    found = tx.execute(_SQL["prune"], {"before": before, "limit": limit})
+    pruned = [(str(job_id), str(plan_id)) for job_id, plan_id in found]
     for job_id, plan_id in pruned:
         tx.event("job.pruned", plan_id=plan_id, job_id=job_id)
     return [job_id for job_id, _ in pruned]

@@ -104,10 +104,14 @@ SELECT * FROM async_jobs WHERE status = 'running' AND last_heartbeat <= ? ORDER 
 
 -- prune: Finished jobs that are older than the retention and not the newest of their plan
 DELETE FROM async_jobs
-WHERE finished_at < :before
-    AND NOT EXISTS (
-        SELECT 1 FROM plans WHERE plans.plan_id = async_jobs.plan_id AND plans.job_id = async_jobs.job_id
-    )
+WHERE job_id IN (
+    SELECT job.job_id
+    FROM async_jobs AS job
+    WHERE job.finished_at < :before
+        AND NOT EXISTS (SELECT 1 FROM plans WHERE plans.plan_id = job.plan_id AND plans.job_id = job.job_id)
+    ORDER BY job.finished_at
+    LIMIT :limit
+)
 RETURNING job_id, plan_id
 
 -- worker_seen: A worker's state and its last sign of life

@@ -1,7 +1,11 @@
 """What stays and what goes: retention, sandboxes, settings that are broken while the daemon runs."""
 
 from pathlib import Path
+from typing import cast
 
+import apsw
+
+from store.database import Connection
 from tests.homes import Home, put
 
 
@@ -195,3 +199,34 @@ def test_included_files_keep_their_mode_and_are_no_part_of_the_change(home: Home
     assert home.log(plan, "s1") == "ran\n"
     assert ((root / "mode").read_text(), (root / "private" / "key").read_text()) == ("600\n", "k\n")
     assert [file["path"] for file in home.data("plan", "diff", plan)["files"]] == ["mode"]
+
+
+def test_a_hundred_thousand_finished_jobs_are_in_nobodys_way(home: Home) -> None:
+    """Plans run, jobs are listed and counted, a restart finds its way, and retention takes all but the plans' last ones."""
+    project = home.repository()
+    plan = home.plan(home.executed("echo x > x", project=project))
+    home.run("daemon", "stop")
+    connection = cast("Connection", apsw.Connection(str(home.home / "data" / "store.db")))
+    connection.execute(_FINISHED, (plan["plan_id"],))
+    connection.close()
+
+    listed = home.data("job", "list", "--limit", "3")
+    assert (len(listed["jobs"]), listed["total"]) == (3, 100_002)
+    other = home.executed("echo y > y", project=project)
+    assert home.position(other) == "execute/complete"
+
+    home.set("async.retention", "0s")
+    assert home.data("job", "prune")["jobs"] == 100_002
+    assert home.data("job", "list")["total"] == 2
+
+
+_FINISHED = """
+WITH RECURSIVE numbers (n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM numbers WHERE n < 100000)
+INSERT INTO async_jobs (
+    job_id, plan_id, phase, status, attempt, payload_json, schema_version, timeout_s, created_at, finished_at,
+    root_plan_id, turn
+)
+SELECT printf('01AAAAAAAA%016d', n), plan_id, 'execute', 'succeeded', 1, '{"schema_version":1}', 1, 3600, at - n, at - n,
+    root_plan_id, n
+FROM numbers JOIN (SELECT *, unixepoch() * 1000000 AS at FROM plans) ON plan_id = ?
+"""

@@ -186,7 +186,7 @@ class JobModel(RuleBasedStateMachine):
     @rule()
     def retention(self) -> None:
         """It takes every job that is over, and never one that is not."""
-        removed = self.store.write(lambda tx: jobs.prune(tx, 2**62))
+        removed = self.store.write(lambda tx: jobs.prune(tx, 2**62, 1000))
         assert set(removed) == {one for one, job in self.jobs.items() if job.status in FINAL}
         for one in removed:
             del self.jobs[one]

@@ -371,10 +371,22 @@ def test_retention_removes_old_finished_jobs_but_not_the_plans_last(store: Store
     clock.advance(100)
     enqueue(store, "waits")
 
-    removed = store.write(lambda tx: jobs.prune(tx, clock.now() - 50 * SECOND))
+    removed = store.write(lambda tx: jobs.prune(tx, clock.now() - 50 * SECOND, 10))
 
     assert set(removed) == {job.job_id for job in finished[1:]}
     assert jobs.count(store.read) == 2
+
+
+def test_retention_takes_so_many_at_a_time_the_oldest_first(store: Store, clock: SettableClock) -> None:
+    made: list[str] = []
+    for number in range(5):
+        made.append(enqueue(store, f"p{number}").job_id)
+        move(store, claimed(store), AsyncJobStatus.SUCCEEDED)
+        clock.advance(1)
+
+    assert set(store.write(lambda tx: jobs.prune(tx, clock.now(), 2))) == set(made[:2])
+    assert set(store.write(lambda tx: jobs.prune(tx, clock.now(), 2))) == set(made[2:4])
+    assert store.write(lambda tx: jobs.prune(tx, clock.now(), 2)) == made[4:]
 
 
 def get_plan(store: Store, job: AsyncJob) -> Plan:
@@ -388,7 +400,7 @@ def test_retention_keeps_what_ended_lately(store: Store, clock: SettableClock) -
     move(store, claimed(store), AsyncJobStatus.SUCCEEDED)
     clock.advance(10)
 
-    assert store.write(lambda tx: jobs.prune(tx, clock.now() - 10 * SECOND)) == []
+    assert store.write(lambda tx: jobs.prune(tx, clock.now() - 10 * SECOND, 10)) == []
 
 
 def test_lists_and_counts_agree(store: Store) -> None:
