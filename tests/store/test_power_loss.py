@@ -172,7 +172,7 @@ class Machine(RuleBasedStateMachine):
         self.ledger = Ledger(dump(self.store.read))
 
 
-Machine.TestCase.settings = settings(max_examples=25, stateful_step_count=10, deadline=None)
+Machine.TestCase.settings = settings(max_examples=25, stateful_step_count=10, deadline=None, derandomize=True)
 TestPowerLoss = Machine.TestCase
 
 
