@@ -37,15 +37,12 @@ class Aside(msgspec.Struct):
         return self.told
 
 
-def mend_queue(
-    tx: Transaction, lifecycle: Lifecycle, timeout: int, directory: Path, *, busy: Iterable[str] = ()
-) -> list[str]:
+def mend_queue(tx: Transaction, lifecycle: Lifecycle, directory: Path, *, busy: Iterable[str] = ()) -> list[str]:
     """See that a worker meets only jobs that it can carry out, and that no plan waits for a job that is not there.
 
     Args:
         tx: The transaction.
         lifecycle: Moves the plans.
-        timeout: What a new job gets.
         directory: Where what is set aside is kept.
         busy: Jobs that are carried out right now; they are left alone.
 
@@ -66,7 +63,7 @@ def mend_queue(
     for finding in IDLE.find(tx):
         plan = _idle(tx, finding)
         if plan is not None:
-            plan = _with_job(tx, timeout, plan, payloads.get(finding.key["plan_id"]), aside)
+            plan = _with_job(tx, lifecycle, plan, payloads.get(finding.key["plan_id"]), aside)
             if plan.state is State.PROCESSING:
                 lifecycle.take_back(tx, raw.job_as_running(tx, plan.job_id or ""))
     return aside.keep(tx, directory)
@@ -173,13 +170,12 @@ def _idle(tx: Transaction, finding: Finding) -> Plan | None:
     return plan
 
 
-def _with_job(tx: Transaction, timeout: int, plan: Plan, payload: raw.Raw, aside: Aside) -> Plan:
+def _with_job(tx: Transaction, lifecycle: Lifecycle, plan: Plan, payload: raw.Raw, aside: Aside) -> Plan:
     """A plan whose job is gone gets another one for the same phase, under the same id where it is free."""
     taken = plan.job_id is None or raw.of_key(tx, "async_jobs", {"job_id": plan.job_id.encode()})
     job_id = names.new_ulid(tx.now) if taken or plan.job_id is None else plan.job_id
-    job = jobs.enqueue(tx, plan, plan.phase, job_id, timeout_s=timeout, payload=_payload(payload))
     aside.told.append(f"plan {plan.name} was {plan.position} without a job that could be used; it got job {job_id}")
-    return plans.update(tx, plan, job_id=job.job_id)
+    return lifecycle.enqueue_again(tx, plan, job_id, _payload(payload))
 
 
 def _payload(kept: raw.Raw) -> dict[str, object]:

@@ -65,11 +65,10 @@ async def _records(daemon: Daemon, *, repair: bool) -> views.CheckView:
         return ok("records", "every row of the store can be used")
     if not repair:
         return checks.error("records", _cannot(found), checks.REPAIR)
-    timeout = int(services.config.value("async.job_timeout"))
 
     def mend(tx: Transaction) -> list[str]:
         busy = frozenset(daemon.workers.running)
-        done = aside.mend_queue(tx, services.lifecycle, timeout, paths.backups, busy=busy)
+        done = aside.mend_queue(tx, services.lifecycle, paths.backups, busy=busy)
         return done + aside.set_aside(tx, soundness.find(tx), paths.backups)
 
     done = await services.db.write(mend)

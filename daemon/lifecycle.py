@@ -338,9 +338,16 @@ class Lifecycle:
 
     # --- parts ---------------------------------------------------------------------------------------------------------
 
-    def _enqueue(self, tx: Transaction, plan: Plan, payload: Mapping[str, Any] | None = None) -> Plan:
+    def enqueue_again(self, tx: Transaction, plan: Plan, job_id: str, payload: Mapping[str, Any]) -> Plan:
+        """Another job for a plan that is to be worked on and whose own job was lost; the plan stays where it is."""
+        return self._enqueue(tx, plan, payload, job_id)
+
+    def _enqueue(
+        self, tx: Transaction, plan: Plan, payload: Mapping[str, Any] | None = None, job_id: str | None = None
+    ) -> Plan:
         timeout = int(self._config.value("async.job_timeout"))
-        job = jobs.enqueue(tx, plan, plan.phase, names.new_ulid(tx.now), timeout_s=timeout, payload=dict(payload or {}))
+        job_id = job_id or names.new_ulid(tx.now)
+        job = jobs.enqueue(tx, plan, plan.phase, job_id, timeout_s=timeout, payload=dict(payload or {}))
         return plans.update(tx, plan, job_id=job.job_id)
 
     def _queue(

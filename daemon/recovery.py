@@ -46,16 +46,15 @@ async def recover(services: Services) -> list[str]:
 
 async def mend(services: Services, busy: Collection[str]) -> list[str]:
     """Set aside what stops the queue, but none of the jobs that run; what it was, in sentences."""
-    timeout, kept = int(services.config.value("async.job_timeout")), services.paths.backups
-    return await services.db.write(lambda tx: aside.mend_queue(tx, services.lifecycle, timeout, kept, busy=busy))
+    kept = services.paths.backups
+    return await services.db.write(lambda tx: aside.mend_queue(tx, services.lifecycle, kept, busy=busy))
 
 
 async def _mended(services: Services) -> list[str]:
     """See that the jobs and locks that an earlier daemon left can be used; what had to be set aside."""
-    timeout, kept = int(services.config.value("async.job_timeout")), services.paths.backups
 
     def mend(tx: Transaction) -> list[str]:
-        done = aside.mend_queue(tx, services.lifecycle, timeout, kept)
+        done = aside.mend_queue(tx, services.lifecycle, services.paths.backups)
         _release_left(tx)
         return done
 

@@ -187,9 +187,14 @@ class Workers:
         """A job that cannot be read would stop all others: it is set aside. Any other cause may go away by itself."""
         log.error("no job can be claimed: %s", error.message)
         if isinstance(error, damage.UnreadableRowError) and self._mend is not None:
-            for done in await self._mend(self._running):
-                log.error(done)
-        await asyncio.sleep(float(self._config.value("async.poll_interval")))
+            try:
+                for done in await self._mend(self._running):
+                    log.error(done)
+            except errors.CleverAgentsError as failure:
+                log.error("the queue could not be put in order: %s", failure.message)  # noqa: TRY400  the message says it all
+        if not self._draining:
+            self._watch_queue()
+            await self._rest()
 
     async def _rest(self) -> None:
         """Until somebody wakes it: for a job that was queued, or to look again at those that could not run yet."""
@@ -358,7 +363,10 @@ class Workers:
         silent = jobs.silent(tx, tx.steady - int(silence * SECOND))
         if not self._draining:  # else the next daemon goes on with them
             for job in silent:
-                self._rescue(tx, job, silence)
+                try:
+                    self._rescue(tx, job, silence)
+                except damage.UnreadableRowError as error:  # its plan cannot be moved, and all others have to beat
+                    aside.give_up(tx, job, error.message)
         return _Beaten(lost, silent)
 
     def _rescue(self, tx: Transaction, job: AsyncJob, silence: float) -> None:

@@ -467,6 +467,26 @@ def test_a_running_job_without_a_worker_is_stuck(tmp_path: Path) -> None:
     assert '"code":"stuck"' in (play(tmp_path, until_told, script, **STUCK).error_json or "")
 
 
+def test_a_silent_job_whose_plan_cannot_be_read_stops_no_beat(tmp_path: Path) -> None:
+    """Its job is ended alone; the jobs that are alive are renewed in the same beat."""
+
+    async def script(stage: Scene) -> None:
+        orphan = await stage.use("orphan", "manual")
+        await stage.use("alive")
+        await wait_until_async(lambda: stage.workers.running)
+        (alive,) = stage.workers.running
+        await stage.db.write(lambda tx: stage.lifecycle.execute(tx, orphan.plan_id))
+        claim = await stage.db.write(lambda tx: stage.lifecycle.claim(tx, "worker-77"))
+        assert claim is not None
+        statement = "UPDATE plans SET created_at = 9e18 WHERE plan_id = ?"
+        await stage.db.write(lambda tx: tx.execute(statement, (orphan.plan_id,)))
+        await pass_until(stage, lambda: [job.job_id for job in jobs.running(stage.db.read)] == [alive])
+        job = jobs.get(stage.db.read, claim.job.job_id)
+        assert job is not None and job.status == "failed"  # noqa: PT018  one fact
+
+    play(tmp_path, until_told, script, **STUCK)
+
+
 def test_a_stop_does_not_wait_for_a_phase_that_does_not_end(tmp_path: Path) -> None:
     """It is left to the next daemon, as after a crash: not failed, not lost."""
     phase = Stubborn()
