@@ -8,7 +8,8 @@ from pathlib import Path
 
 import msgspec
 
-from daemon.lifecycle import Lifecycle, owner_of
+from daemon.holding import owner_of
+from daemon.lifecycle import Lifecycle
 from daemon.soundness import IDLE, MISPLACED, OPEN, Finding, among
 from store import damage, jobs, locks, names, plans, raw, records
 from store.database import Reader, Transaction

@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 
 from daemon import profiles, show, views
-from daemon.lifecycle import GUIDANCE
+from daemon.decisions import GUIDANCE
 from store import damage
 from store.clock import rfc3339
 from store.records import Decision, Failure, Plan, PlanProject, Step

@@ -4,23 +4,19 @@ Each move is one transaction: take the plan's lock, check, write plan, decision,
 processing, its job holds the lock; the functions that take a `Claim` are that job's, and name its fence.
 """
 
-from collections.abc import Generator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import msgspec
 
-from daemon import locking, profiles, refusals, views
+from daemon import decisions, holding, locking, profiles, refusals, views
 from daemon.settings import Settings
 from store import damage, errors, jobs, locks, names, plans
-from store.clock import rfc3339
 from store.database import Transaction, Value
-from store.records import AsyncJob, Decision, Failure, Lock, Plan, PlanProject
+from store.records import AsyncJob, Lock, Plan, PlanProject
 from store.states import FORWARD, REVERSIONS, START, AsyncJobStatus, Phase, Position, State, StepState
 
 BY_USER = "cancelled by the user"
-NO_REASON = "asked for by the user"
-"""The reason of a reversion for which nobody gave one."""
 _STEP_ENDS = {"timed_out": StepState.TIMED_OUT, "lost": StepState.LOST, "stuck": StepState.LOST}
 """How the running steps of a failed phase end, by the error's code; otherwise they failed with it."""
 _TOLD_ALL_THE_SAME = frozenset({"internal", "stuck", "lock_lost"})
@@ -29,9 +25,6 @@ ACTIVE = frozenset({State.QUEUED, State.PROCESSING})
 ROLLED_BACK_FROM = frozenset({Position(Phase.EXECUTE, State.COMPLETE), Position(Phase.EXECUTE, State.ERRORED)})
 """Where `plan rollback` is possible; the plan stays there."""
 ROLLBACK_SECONDS = 3600.0
-GUIDANCE = "What should the next attempt know?"
-"""The question that guidance answers: it tells such a `user_intervention` from a rollback, which is one too."""
-ROLLBACK_OWNER = "rollback:"
 
 
 class Outcome(msgspec.Struct, frozen=True):
@@ -97,11 +90,11 @@ class Lifecycle:
         if plan.phase is not Phase.APPLY and plan.state in ACTIVE and plan.job_id is not None:
             refusals.newer_payload(tx, plan)
             return Outcome(plan, f"{plan.name} is {here} already")
-        with _locked(tx, plan):
+        with holding.locked(tx, plan):
             if here == START:
                 return Outcome(self._enqueue(tx, plan))
             target = Phase.STRATEGIZE if here == Position(Phase.STRATEGIZE, State.ERRORED) else Phase.EXECUTE
-            _decide_recovery(tx, plan)
+            decisions.recovery(tx, plan)
             return Outcome(self._queue(tx, plan, target, by="plan execute"))
 
     def apply(
@@ -118,11 +111,11 @@ class Lifecycle:
         if plan.phase is Phase.APPLY and plan.state in {*ACTIVE, State.APPLIED}:
             refusals.newer_payload(tx, plan)
             return Outcome(plan, f"{plan.name} is {plan.position} already")
-        with _locked(tx, plan):
+        with holding.locked(tx, plan):
             refusals.unless_allowed(plan, Position(Phase.APPLY, State.QUEUED))
             refusals.unfit_change(plan, expect, allow_empty=allow_empty)
             locking.refuse_while_locked(tx, plan)
-            _decide_recovery(tx, plan)
+            decisions.recovery(tx, plan)
             return Outcome(self._queue(tx, plan, Phase.APPLY, by="plan apply", payload=payload))
 
     def cancel(self, tx: Transaction, plan_id: str, reason: str) -> Outcome:
@@ -139,7 +132,7 @@ class Lifecycle:
         if job is not None and job.status is AsyncJobStatus.RUNNING:
             jobs.cancel(tx, job, reason or BY_USER)
             return Outcome(plan)
-        with _locked(tx, plan):
+        with holding.locked(tx, plan):
             refusals.while_half_written(tx, plan)
             if job is not None:
                 jobs.cancel(tx, job, reason or BY_USER)
@@ -152,7 +145,7 @@ class Lifecycle:
             InvalidTransitionError: not from here, or `plan.max-reversions` is used up.
         """
         plan = _plan(tx, plan_id)
-        with _locked(tx, plan):
+        with holding.locked(tx, plan):
             if START not in REVERSIONS.get(plan.position, frozenset()) or plan.state is State.APPLIED:
                 raise refusals.no_such_move(plan, START)
             refusals.while_half_written(tx, plan)
@@ -173,13 +166,13 @@ class Lifecycle:
             LockConflictError: somebody else holds the plan.
         """
         plan = _plan(tx, plan_id)
-        with _locked(tx, plan):
+        with holding.locked(tx, plan):
             if not plan.recoverable:
                 raise refusals.not_here(plan, "guidance is for a plan that is errored or constrained")
-            error = _error(plan)
-            decide(
-                tx, plan_id, _root_decision(tx, plan_id), "user_intervention",
-                question=GUIDANCE, choice=text, reason=f"{error.code}: {error.message}",
+            error = decisions.error_of(plan)
+            decisions.decide(
+                tx, plan_id, decisions.root(tx, plan_id), "user_intervention",
+                question=decisions.GUIDANCE, choice=text, reason=f"{error.code}: {error.message}",
             )  # fmt: skip
         return plan
 
@@ -192,7 +185,7 @@ class Lifecycle:
             LockConflictError: somebody else holds the plan.
         """
         plan = _plan(tx, plan_id)
-        lock = _lock(tx, plan, f"{ROLLBACK_OWNER}{names.new_ulid(tx.now)}", ROLLBACK_SECONDS)
+        lock = holding.lock(tx, plan, f"{holding.ROLLBACK_OWNER}{names.new_ulid(tx.now)}", ROLLBACK_SECONDS)
         if plan.position not in ROLLED_BACK_FROM:
             raise refusals.not_here(plan, "a sandbox can be rolled back at execute/complete and execute/errored only")
         if all(project.strategy == "none" for project in plans.projects(tx, plan_id)):
@@ -220,8 +213,8 @@ class Lifecycle:
                     state=StepState.CANCELLED, exit_code=None, started_at=None, finished_at=None, deadline_at=None,
                 )  # fmt: skip
         after = ", ".join(rollback.later) or "nothing"
-        decide(
-            tx, plan.plan_id, _root_decision(tx, plan.plan_id), "user_intervention",
+        decisions.decide(
+            tx, plan.plan_id, decisions.root(tx, plan.plan_id), "user_intervention",
             question="Where should the sandbox stand?", choice=f"back to the checkpoint of step {rollback.step_id}",
             reason=f"asked for by the user; {'left out' if complete else 'to run again'}: {after}; kept as {rollback.kept}",
         )  # fmt: skip
@@ -259,7 +252,7 @@ class Lifecycle:
         if job is None:
             return None
         plan = _plan(tx, job.plan_id)
-        lock = locks.acquire(tx, "plan", plan.plan_id, owner_of(job), float(self._config.value("lock.ttl")))
+        lock = locks.acquire(tx, "plan", plan.plan_id, holding.owner_of(job), float(self._config.value("lock.ttl")))
         started = plan.started_at or tx.now
         target = Position(job.phase, State.PROCESSING)
         plan = _move(tx, plan, target, FORWARD, by=f"job {job.job_id}", started_at=started, attempt=job.attempt)
@@ -307,7 +300,7 @@ class Lifecycle:
         _end_running_steps(tx, plan, _STEP_ENDS.get(error.code, StepState.FAILED))
         state = State.CONSTRAINED if constrained else State.ERRORED
         error_json = msgspec.json.encode(error).decode()
-        note_failure(tx, plan, error)
+        decisions.note_failure(tx, plan, error)
         return _move(
             tx, plan, Position(plan.phase, state), FORWARD, by=f"job {claim.job.job_id}", error_json=error_json
         )
@@ -315,12 +308,12 @@ class Lifecycle:
     def rescue(self, tx: Transaction, job: AsyncJob, error: views.ErrorView) -> Plan:
         """Fail a running job in the place of its worker, which is gone or does not answer."""
         plan = _plan(tx, job.plan_id)
-        return self.fail(tx, Claim(job, plan, _held(tx, job)), error)
+        return self.fail(tx, Claim(job, plan, holding.held(tx, job)), error)
 
     def take_back(self, tx: Transaction, job: AsyncJob) -> Plan:
         """Queue a running job again whose daemon is gone."""
         plan = _plan(tx, job.plan_id)
-        return self.requeue(tx, Claim(job, plan, _held(tx, job)))
+        return self.requeue(tx, Claim(job, plan, holding.held(tx, job)))
 
     def stopped(self, tx: Transaction, claim: Claim, reason: str) -> Plan:
         """The phase was cancelled, and its processes are gone."""
@@ -377,7 +370,7 @@ class Lifecycle:
                 f"job {claim.job.job_id} is no longer this worker's; what it did late is not recorded",
                 detail={"job_id": claim.job.job_id, "attempt": claim.job.attempt},
             )
-        locks.release_all_for_owner(tx, owner_of(claim.job))
+        locks.release_all_for_owner(tx, holding.owner_of(claim.job))
 
     def _cancelled(self, tx: Transaction, plan: Plan, reason: str) -> Plan:
         _end_running_steps(tx, plan, StepState.CANCELLED)
@@ -392,9 +385,9 @@ class Lifecycle:
     def _reverted(self, tx: Transaction, plan: Plan, reason: str) -> Plan:
         came_from = str(plan.position)
         plans.supersede_decisions(tx, plan.plan_id)
-        decide(
+        decisions.decide(
             tx, plan.plan_id, None, "reversion",
-            question="What now?", choice=f"start again from {came_from}", reason=reason or NO_REASON,
+            question="What now?", choice=f"start again from {came_from}", reason=reason or decisions.NO_REASON,
         )  # fmt: skip
         plan = _move(
             tx, plan, START, REVERSIONS, by="plan revert",
@@ -403,42 +396,6 @@ class Lifecycle:
         if profiles.PROFILES[plan.automation_profile].strategizes:
             return self._enqueue(tx, plan)
         return plan
-
-
-def _held(tx: Transaction, job: AsyncJob) -> Lock:
-    """The plan's lock as its job had it; one that holds nothing when it is gone."""
-    found = locks.get(tx, "plan", job.plan_id)
-    return found or Lock("plan", job.plan_id, owner_of(job), 0, 0, "", 0)
-
-
-def owner_of(job: AsyncJob) -> str:
-    """The name in which a running job holds locks."""
-    return f"job:{job.job_id}"
-
-
-def decide(
-    tx: Transaction, plan_id: str, parent_id: str | None, kind: str, *, question: str, choice: str, reason: str
-) -> str:
-    """Record a decision; returns its id."""
-    decision = Decision(names.new_ulid(tx.now), plan_id, parent_id, kind, question, choice, reason, 0, tx.now)
-    plans.add_decision(tx, decision)
-    return decision.decision_id
-
-
-def note_failure(tx: Transaction, plan: Plan, error: views.ErrorView) -> None:
-    """Keep an error beyond the state that it caused: the next attempt is told of it."""
-    plans.add_failure(
-        tx,
-        Failure(
-            failure_id=names.new_ulid(tx.now),
-            plan_id=plan.plan_id,
-            phase=plan.phase,
-            step_id=error.step,
-            attempt=error.detail.get("attempt"),
-            error_json=msgspec.json.encode(error).decode(),
-            created_at=tx.now,
-        ),
-    )
 
 
 def _end_running_steps(tx: Transaction, plan: Plan, state: StepState) -> None:
@@ -455,40 +412,6 @@ def _plan(tx: Transaction, plan_id: str) -> Plan:
     if plan is None:
         raise errors.NotFoundError(f"there is no plan {plan_id}", suggestions=["ca plan list"])
     return plan
-
-
-@contextmanager
-def _locked(tx: Transaction, plan: Plan) -> Generator[None]:
-    """The plan's lock for one transaction; an error rolls it back with everything else."""
-    lock = _lock(tx, plan, f"daemon:{names.new_ulid(tx.now)}", locks.SHORTEST_TTL)
-    yield
-    locks.release(tx, lock)
-
-
-def _lock(tx: Transaction, plan: Plan, owner: str, ttl: float) -> Lock:
-    try:
-        return locks.acquire(tx, "plan", plan.plan_id, owner, ttl)
-    except errors.LockConflictError as error:
-        raise _busy(tx, plan, error) from error
-
-
-def _busy(tx: Transaction, plan: Plan, error: errors.LockConflictError) -> errors.LockConflictError:
-    """The refusal in the words of the plan: who holds it, what that one is doing, since when."""
-    if str(error.detail.get("holder")).startswith(ROLLBACK_OWNER):
-        return errors.LockConflictError(
-            f"{plan.name} is being rolled back since {error.detail['acquired_at']}",
-            detail={**error.detail, "plan_id": plan.plan_id},
-            suggestions=[f"ca plan show {plan.name}"],
-        )
-    job = jobs.open_of_plan(tx, plan.plan_id)
-    if job is None or error.detail.get("holder") != owner_of(job):
-        held = locks.get(tx, "plan", plan.plan_id)
-        return error if held is None else locking.conflict(tx, held)
-    return errors.LockConflictError(
-        f"{plan.name} is {plan.position}: job {job.job_id} has worked on it since {rfc3339(job.started_at)}",
-        detail={**error.detail, "plan_id": plan.plan_id, "job_id": job.job_id, "doing": str(plan.position)},
-        suggestions=[f"ca plan wait {plan.name}", f"ca plan cancel {plan.name}"],
-    )
 
 
 def _move(
@@ -510,38 +433,6 @@ def _move(
         **{"from": str(plan.position), "to": str(target), "by": by},
     )
     return moved
-
-
-def _decide_recovery(tx: Transaction, plan: Plan) -> None:
-    """Record that a plan goes on after an error, and where."""
-    if not plan.recoverable:
-        return
-    error = _error(plan)
-    what = f"step {error.step}" if error.step else str(plan.phase)
-    how = "did not succeed" if plan.state is State.ERRORED else "was held back"
-    decide(
-        tx, plan.plan_id, _root_decision(tx, plan.plan_id), "error_recovery",
-        question=f"What now that {what} {how}?", choice=_way_on(tx, plan), reason=error.message,
-    )  # fmt: skip
-
-
-def _way_on(tx: Transaction, plan: Plan) -> str:
-    if plan.phase is not Phase.EXECUTE:
-        return f"{plan.phase} again"
-    open_steps = [step.step_id for step in plans.steps(tx, plan.plan_id) if step.state is not StepState.SUCCEEDED]
-    return f"go on at step {open_steps[0]}" if open_steps else "go on with the result"
-
-
-def _root_decision(tx: Transaction, plan_id: str) -> str | None:
-    """The decision that all others of this attempt belong to; there is none before Strategize decided anything."""
-    found = plans.decisions(tx, plan_id)
-    roots = [one.decision_id for one in found if one.kind == "prompt_definition" and not one.superseded]
-    return roots[-1] if roots else None
-
-
-def _error(plan: Plan) -> views.ErrorView:
-    assert plan.error_json is not None, "errored and constrained come with their error"
-    return damage.document(plan, "error_json", views.ErrorView)
 
 
 def _diff(plan: Plan) -> views.DiffStatView | None:

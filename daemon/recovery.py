@@ -8,7 +8,7 @@ import logging
 from collections.abc import Collection
 
 from daemon import aside, cleanup, pruning, undo
-from daemon.lifecycle import ROLLBACK_OWNER
+from daemon.holding import ROLLBACK_OWNER
 from daemon.phases.context import Services
 from daemon.views import ErrorView
 from store import errors, jobs, journals, locks, plans

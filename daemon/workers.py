@@ -15,7 +15,8 @@ from contextlib import suppress
 import msgspec
 
 from daemon import aside, views
-from daemon.lifecycle import BY_USER, Claim, Lifecycle, owner_of
+from daemon.holding import owner_of
+from daemon.lifecycle import BY_USER, Claim, Lifecycle
 from daemon.settings import Settings
 from daemon.tokens import Stop, Stopped, Token
 from store import damage, errors, jobs, locks

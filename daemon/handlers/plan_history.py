@@ -6,7 +6,7 @@ from pathlib import Path
 
 from daemon import explaining, lookup, protocol, repositories, show, views
 from daemon.calls import Call, Table
-from daemon.lifecycle import owner_of
+from daemon.holding import owner_of
 from daemon.phases.context import project_of
 from store import jobs, locks, plans
 from store.records import AsyncJob, Plan, PlanProject

@@ -12,7 +12,7 @@ from pathlib import Path
 import msgspec
 
 from daemon import actions, applying, processes, views
-from daemon.lifecycle import owner_of
+from daemon.holding import owner_of
 from daemon.phases import commands
 from daemon.phases.context import Context, shown
 from daemon.workers import ConstrainedError

@@ -9,8 +9,9 @@ from typing import Any, TypeVar
 import msgspec
 
 from daemon import actions, environments, snapshots
+from daemon.decisions import GUIDANCE, NO_REASON
 from daemon.feed import Feed
-from daemon.lifecycle import GUIDANCE, NO_REASON, Claim, Lifecycle
+from daemon.lifecycle import Claim, Lifecycle
 from daemon.settings import Settings
 from daemon.tokens import Token
 from store import damage, plans

@@ -7,7 +7,7 @@ from typing import Any
 import msgspec
 
 from daemon import actions, changes, processes, sandboxes, snapshots, views
-from daemon.lifecycle import note_failure
+from daemon.decisions import note_failure
 from daemon.phases import attempts, commands
 from daemon.phases.context import Context, sandbox_path, shown
 from store import errors, plans

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import msgspec
 
 from daemon import actions, actors, lookup, sandboxes, snapshots
-from daemon.lifecycle import decide
+from daemon.decisions import decide
 from daemon.phases import planner
 from daemon.phases.context import Context, sandbox_path, shown
 from daemon.strategy_reader import Strategy

@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 from hypothesis.stateful import Bundle, RuleBasedStateMachine, invariant, rule
 
 from daemon import profiles, undo, views
-from daemon.lifecycle import ROLLED_BACK_FROM, Claim, Lifecycle, Outcome, Rollback, owner_of
+from daemon.holding import owner_of
+from daemon.lifecycle import ROLLED_BACK_FROM, Claim, Lifecycle, Outcome, Rollback
 from daemon.settings import Settings
 from store import errors, events, jobs, locks, plans
 from store.database import Transaction
