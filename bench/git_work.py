@@ -24,7 +24,7 @@ def _place(root: Path, number: int) -> Path:
     return root / f"d{number // 1000:02}" / f"e{number // 50 % 20:02}" / f"f{number:05}.txt"
 
 
-def _repository(root: Path, files: int) -> None:
+def repository(root: Path, files: int) -> None:
     """A repository with one commit, its index older than nothing that it lists: all is settled."""
     root.mkdir()
     git(root, "init", "-q")
@@ -74,7 +74,7 @@ def _worktree(root: Path, to: Path) -> float:
 def _first_sandbox(settings: Settings) -> Generator[Sample]:
     with scratch() as directory:
         root = directory / "project"
-        _repository(root, settings.amount(10_000, 1000))
+        repository(root, settings.amount(10_000, 1000))
         _worktree(root, directory / "warm")
         alone: list[float] = []
         for turn in itertools.count():
@@ -97,7 +97,7 @@ def _first_sandbox(settings: Settings) -> Generator[Sample]:
 def _later_sandbox(settings: Settings) -> Generator[Sample]:
     with scratch() as directory:
         root = directory / "project"
-        _repository(root, settings.amount(10_000, 1000))
+        repository(root, settings.amount(10_000, 1000))
         project = _project(root, directory / "home")
         base = _base(project, "plan-0")
         path = directory / "home" / "sandboxes" / "plan-0" / "bench"
@@ -124,7 +124,7 @@ def _later_sandbox(settings: Settings) -> Generator[Sample]:
 def _snapshot(settings: Settings) -> Generator[Sample]:
     with scratch() as directory:
         root = directory / "project"
-        _repository(root, settings.amount(10_000, 1000))
+        repository(root, settings.amount(10_000, 1000))
         project = _project(root, directory / "home")
         _base(project, "first")
         _settle(root)
@@ -141,7 +141,7 @@ def _diff_and_merge(settings: Settings) -> Generator[Sample]:
     files = settings.amount(10_000, 1000)
     with scratch() as directory:
         root = directory / "project"
-        _repository(root, files)
+        repository(root, files)
         base = git(root, "rev-parse", "HEAD")
         git(root, "checkout", "-q", "--detach")
         theirs = _change(root, range(0, files, files // CHANGED), 1)

@@ -30,10 +30,10 @@ def _wakes(pid: int) -> int:
     return sum(int(line.split()[1]) for line in lines if line.startswith("voluntary_ctxt_switches"))
 
 
-def _memory(pid: int) -> float:
-    """Resident MiB."""
+def memory(pid: int, kind: str = "VmRSS") -> float:
+    """Resident MiB, of the `kind` that the system has: VmRSS is now, VmHWM the most that there was."""
     lines = (_proc(pid) / "status").read_text().splitlines()
-    return next(int(line.split()[1]) for line in lines if line.startswith("VmRSS")) / 1024
+    return next(int(line.split()[1]) for line in lines if line.startswith(f"{kind}:")) / 1024
 
 
 @contextlib.contextmanager
@@ -68,9 +68,9 @@ def _resident(settings: Settings) -> Generator[Sample]:
             with subprocess.Popen(bare, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as interpreter:
                 assert interpreter.stdout is not None
                 interpreter.stdout.readline()
-                peer = _memory(interpreter.pid)
+                peer = memory(interpreter.pid)
                 interpreter.terminate()
-            yield Sample(_memory(client.hello.pid), peer)
+            yield Sample(memory(client.hello.pid), peer)
 
 
 ROWS = [

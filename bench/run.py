@@ -16,12 +16,14 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 sys.path[0] = str(ROOT)
 
-from bench import commands, commits, git_work, idle, lasting, queueing, spawning, wire  # noqa: E402
+from bench import children, commands, commits, git_work, idle, lasting, queueing, spawning, wire  # noqa: E402
 from bench.measure import HEADINGS, Figure, Row, Settings, take  # noqa: E402
 from store.database import sqlite_version  # noqa: E402
 
 ROWS: list[Row] = [
-    row for module in (commands, wire, queueing, spawning, lasting, commits, git_work, idle) for row in module.ROWS
+    row
+    for module in (commands, wire, queueing, spawning, lasting, commits, git_work, children, idle)
+    for row in module.ROWS
 ]
 DOCUMENT = ROOT / "docs" / "benchmarks.md"
 

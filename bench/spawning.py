@@ -35,7 +35,7 @@ class Steps:
         return self._bench.services.paths.jobs / job_id / "step.1.log"
 
     async def __call__(self, running: Running) -> None:
-        context = Context(self._bench.services, running.claim, running.token)
+        context = Context(self._bench.services, running.claim, running.token, running.lend)
         log = self.log(running.claim.job.job_id)
         command = processes.Command(
             argv=self._argv,

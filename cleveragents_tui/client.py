@@ -132,9 +132,9 @@ class Client:
         self._send(protocol.Ask(id=self._last_id, request=content), time.monotonic() + REQUEST_SECONDS)
         return Pending(self, self._last_id, protocol.answer_type(request))
 
-    def subscribe(self, *, since: int | None = None, plan: str | None = None) -> None:
+    def subscribe(self, *, since: int | None = None, plan: str | None = None, tree: bool = False) -> None:
         """Be told of events from now on; they come out of `events`."""
-        self._subscription = protocol.Subscribe(since=since, plan=plan)
+        self._subscription = protocol.Subscribe(since=since, plan=plan, tree=tree)
         self._newest = self.call(self._subscription).seq
         if not self._events:
             self.last_seq = self._newest
@@ -152,16 +152,16 @@ class Client:
     def _catch_up(self, seq: int) -> None:
         assert self._subscription is not None
         self._behind = None
-        plan = self._subscription.plan
+        plan, tree = self._subscription.plan, self._subscription.tree
         seq = max(seq, self._newest)
         while True:
-            page = self.call(protocol.EventList(since=seq, plan=plan, limit=CATCH_UP_PAGE)).events
+            page = self.call(protocol.EventList(since=seq, plan=plan, tree=tree, limit=CATCH_UP_PAGE)).events
             for event in page:
                 self._note(event)
             seq = max(seq, self._newest)
             if len(page) < CATCH_UP_PAGE:
                 break
-        self.subscribe(since=seq, plan=plan)
+        self.subscribe(since=seq, plan=plan, tree=tree)
 
     def _note(self, event: views.EventView) -> None:
         if event.seq > self._newest:

@@ -30,6 +30,9 @@ FORMATS = ("auto", "rich", "plain", "json", "yaml")
 
 _ANSI = {Tone.NEEDS_YOU: "33", Tone.RUNNING: "94", Tone.DONE: "32", Tone.FAILED: "31", Tone.WAITING: "90"}
 
+_TINTS = ("36", "35", "34", "33", "32", "96", "95", "92", "93")
+"""Neither red, which is for failures, nor grey."""
+
 T = TypeVar("T")
 
 
@@ -52,6 +55,10 @@ class Look(msgspec.Struct, frozen=True):
 
     def dim(self, text: str) -> str:
         return self.paint(text, Tone.WAITING)
+
+    def tint(self, text: str, number: int) -> str:
+        """`text` in one of the colours that only tell things apart; the same number always gets the same one."""
+        return f"\x1b[{_TINTS[number % len(_TINTS)]}m{text}\x1b[0m" if self.colour and text else text
 
     def mood(self, mood: wording.Mood) -> str:
         """The sign of a mood in its colour."""

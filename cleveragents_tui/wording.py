@@ -7,6 +7,7 @@ import enum
 import re
 from collections.abc import Sequence
 from datetime import datetime
+from typing import Any, NamedTuple, cast
 
 from daemon import views
 
@@ -65,6 +66,11 @@ def plain(text: str) -> str:
     return printable(re.sub(_CONTROL, "", re.sub(_LAST_RETURN, "", text.rstrip("\r")))).expandtabs(4)
 
 
+def one_line(text: str) -> str:
+    """The same in one line."""
+    return plain(text).replace("\n", " ")
+
+
 def columns(text: str) -> int:
     """How many columns of a terminal `text` takes."""
     if text.isascii():
@@ -82,6 +88,15 @@ def cut(text: str, width: int) -> str:
     while text and columns(text) >= width:
         text = text[:-1]
     return f"{text}…" if width > 0 else ""
+
+
+def cut_front(text: str, width: int) -> str:
+    """`text` in at most `width` columns; of a path the end tells more."""
+    if columns(text) <= width:
+        return text
+    while text and columns(text) >= width:
+        text = text[1:]
+    return f"…{text}" if width > 0 else ""
 
 
 def printable(text: str) -> str:
@@ -127,8 +142,8 @@ _PLAN_MOODS = {
 
 
 def plan_mood(plan: views.PlanView) -> Mood:
-    """What a plan's position means: one that waits for a verb needs you, a child's completion is its parent's matter."""
-    if plan.state == "queued" and plan.job_id is None:
+    """What a plan's position means: one that waits for a verb needs you, what a child waits for is its parent's matter."""
+    if _waits(plan):
         return Mood.NEEDS_YOU
     if plan.state == "complete" and plan.parent_plan_id is not None:
         return Mood.DONE
@@ -147,9 +162,19 @@ def job_mood(status: str) -> Mood:
 
 def position(plan: views.PlanView) -> str:
     """`execute complete`; a plan that has no job yet is `waiting`, for that is what it does."""
-    if plan.state == "queued" and plan.job_id is None:
+    if _waits(plan):
         return f"{plan.phase} waiting"
     return f"{plan.phase} {plan.state}"
+
+
+def _waits(plan: views.PlanView) -> bool:
+    """Whether a plan waits for somebody to say that it may begin; a child waits for its turn."""
+    return plan.state == "queued" and plan.job_id is None and plan.parent_plan_id is None
+
+
+def child_mood(child: views.PlanTreeView) -> Mood:
+    """What the state of a child in a tree means."""
+    return Mood.DONE if child.state == "complete" else _PLAN_MOODS.get(child.state, Mood.QUEUED)
 
 
 def plan_note(plan: views.PlanView, now: float) -> str:
@@ -173,6 +198,30 @@ def error_note(error: views.ErrorView) -> str:
     return f"step {error.step}: {first}"
 
 
+class ConflictFile(NamedTuple):
+    """A file of an error's detail: one that two sides changed in ways that do not fit together, or one that is in the way."""
+
+    path: str
+    kind: str
+    project: str
+    item: str
+
+
+def files_of(error: views.ErrorView) -> list[ConflictFile]:
+    """The files that an error's detail names: their names, or records with what is known of each."""
+    found: list[ConflictFile] = []
+    files: list[Any] = error.detail.get("files") or []
+    for file in files:
+        known = cast("dict[str, Any]", file) if isinstance(file, dict) else {"path": file}
+        found.append(ConflictFile(*(str(known.get(key) or "") for key in ConflictFile._fields)))
+    return found
+
+
+def parent_name(child: views.PlanView) -> str:
+    """What the parent of a child is called: the child's name begins with it."""
+    return child.name.rpartition(".")[0]
+
+
 def progress_note(plan: views.PlanView, now: float) -> str:
     """How far a running plan is: finished children or steps, what runs, and for how long."""
     parts: list[str] = []
@@ -187,6 +236,16 @@ def progress_note(plan: views.PlanView, now: float) -> str:
     if since is not None:
         parts.append(clock(now - seconds(since)))
     return " ".join(parts)
+
+
+def children_note(children: views.ChildrenView, *, short: bool = False) -> str:
+    """How far children are: `9/14 · 4 running · 1 failed`, in short `9/14 ▶4 ✘1`."""
+    done = f"{children.complete + children.applied}/{children.total}"
+    counts = ((children.processing, Mood.RUNNING, "running"), (children.errored, Mood.FAILED, "failed"),
+              (children.cancelled, Mood.CANCELLED, "cancelled"))  # fmt: skip
+    if short:
+        return " ".join([done, *(f"{mood.sign}{number}" for number, mood, _ in counts if number)])
+    return " · ".join([done, *(f"{number} {word}" for number, _, word in counts if number)])
 
 
 def finished_steps(steps: Sequence[views.StepView]) -> int:

@@ -16,7 +16,9 @@ from store.database import Reader, Transaction
 from store.records import AsyncJob, Plan
 from store.states import AsyncJobStatus, State
 
-_PARTS = ("journal_entries", "journals", "async_jobs", "failures", "decisions", "steps", "plan_projects")
+_PARTS = (
+    "journal_entries", "journals", "async_jobs", "failures", "decisions", "subplans", "conflicts", "steps", "plan_projects",
+)  # fmt: skip
 """What belongs to a plan, whatever belongs to something else first."""
 _ESSENTIAL = frozenset({"plans", "plan_projects", "steps"})
 """A plan is nothing without these; without a decision, say, it goes on."""
@@ -118,8 +120,19 @@ def _plan_of(db: Reader, finding: Finding) -> raw.Raw:
         return None
     if finding.table in _ESSENTIAL:
         return plan_id
+    if finding.table == "subplans":
+        return _unfinished_parent(db, plan_id)
     states = {row.columns["state"] for row in raw.of_key(db, "journals", {"plan_id": plan_id})}
     return plan_id if finding.table in {"journals", "journal_entries"} and states - {b"written"} else None
+
+
+def _unfinished_parent(db: Reader, plan_id: raw.Raw) -> raw.Raw:
+    """The parent of a child, unless it is over: without the row it would end as if the child had never been asked for."""
+    for row in raw.of_key(db, "subplans", {"plan_id": plan_id}):
+        for parent in raw.of_key(db, "plans", {"plan_id": row.columns["parent_plan_id"]}):
+            if parent.columns["state"] not in {b"applied", b"cancelled"}:
+                return row.columns["parent_plan_id"]
+    return None
 
 
 def _is_held(tx: Transaction, plan_id: raw.Raw) -> bool:

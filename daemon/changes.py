@@ -4,19 +4,25 @@ All of it happens in the private repository, on commits and trees; no file of a 
 """
 
 import hashlib
+import os
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 import msgspec
 
 from daemon import git, repositories
+from daemon.raw_files import LINK
 from daemon.repositories import Project
 from store import errors
 
 GITLINK = 0o160000
 """The mode of a submodule's entry: its id is a commit of another repository."""
 
+Version = tuple[int, str]
+"""What is at a path: git's mode and the id of its content, or of a submodule its commit."""
+
 _STATUSES = {"A": "added", "D": "deleted", "M": "modified", "T": "modified", "R": "renamed"}
+_MERGE = ("-c", "merge.conflictStyle=diff3", "merge-tree", "--write-tree", "-z")
 _KINDS = (
     ("contents", "content"),
     ("modify/delete", "delete/modify"),
@@ -49,8 +55,6 @@ class FileChange(msgspec.Struct, frozen=True, kw_only=True):
         binary: Whether its content is not text; it has no lines then.
         insertions: Lines added.
         deletions: Lines removed.
-        old_size: Bytes before, None when it is new.
-        new_size: Bytes after, None when it is gone.
         old_mode: git's mode before, such as 0o100644.
         new_mode: git's mode after.
     """
@@ -61,8 +65,6 @@ class FileChange(msgspec.Struct, frozen=True, kw_only=True):
     binary: bool
     insertions: int | None
     deletions: int | None
-    old_size: int | None
-    new_size: int | None
     old_mode: int | None = None
     new_mode: int | None = None
 
@@ -80,8 +82,8 @@ class Conflict(msgspec.Struct, frozen=True, kw_only=True):
 
     Attributes:
         path: The file.
-        kind: "content", "add/add", "delete/modify", "rename", "binary", "mode", "file/directory", "submodule", or
-            git's own word for a rarer one.
+        kind: "content", "add/add", "delete/modify", "rename", "binary", "mode", "file/directory", "symlink",
+            "submodule", or git's own word for a rarer one.
         base: The id of the version that both sides started from; None when there is none.
         ours: The id of the project's version.
         theirs: The id of the plan's version.
@@ -92,6 +94,40 @@ class Conflict(msgspec.Struct, frozen=True, kw_only=True):
     base: str | None
     ours: str | None
     theirs: str | None
+
+
+class Unmerged(msgspec.Struct, frozen=True, kw_only=True):
+    """A path of which git left more than one version.
+
+    Attributes:
+        path: The file.
+        names: Where the tree of the attempt has it: there, or beside it when something else has its name.
+        kind: As of `Conflict`.
+        base: What both sides started from, after renames; so for `ours` and `theirs`.
+    """
+
+    path: bytes
+    names: list[bytes]
+    kind: str
+    base: Version | None
+    ours: Version | None
+    theirs: Version | None
+
+
+class Attempt(msgspec.Struct, frozen=True):
+    """A merge as far as git takes it.
+
+    Attributes:
+        tree: The result; files that are unmerged have markers in it.
+        ours: The tree of our side.
+        unmerged: What is in the way of a clean result, by path.
+        sides: The commits of base, ours and theirs by whose ids the markers, and names beside others, tell the sides.
+    """
+
+    tree: str
+    ours: str
+    unmerged: list[Unmerged] = []
+    sides: tuple[str, ...] = ()
 
 
 class Merge(msgspec.Struct, frozen=True):
@@ -110,9 +146,16 @@ def touched(project: Project, old: str, new: str) -> list[Touched]:
     return [_touched(header, path) for header, path in zip(fields, fields, strict=True)]
 
 
+def entries(project: Project, tree: str, paths: Sequence[bytes]) -> dict[bytes, Version]:
+    """What a commit or tree has at those of the paths that it has; errors as of `git.call`."""
+    said = git.split(repositories.private(project, ["ls-tree", "-z", "--full-tree", tree, "--", *paths]))
+    found = (entry.partition(b"\t") for entry in said)
+    return {path: (int(info[:6], 8), info.split(b" ")[2].decode()) for info, _, path in found}
+
+
 def diff(project: Project, base: str, result: str) -> Changes:
     """The change set from `base` to `result`, commits or trees; errors as of `git.call`."""
-    files = _measured(project, _files(project, base, result))
+    files = [_change(file) for file in _files(project, base, result)]
     return Changes(files, sum(file.insertions or 0 for file in files), sum(file.deletions or 0 for file in files))
 
 
@@ -146,6 +189,12 @@ def tree_of(project: Project, commit: str) -> str:
 
 
 def merge(project: Project, base: str, ours: str, theirs: str) -> Merge:
+    """Merge what `ours` and `theirs` changed since `base`; each is a commit or a tree. Errors as of `attempt`."""
+    found = attempt(project, base, ours, theirs)
+    return Merge(None, [_conflict(one) for one in found.unmerged]) if found.unmerged else Merge(found.tree)
+
+
+def attempt(project: Project, base: str, ours: str, theirs: str) -> Attempt:
     """Merge what `ours` and `theirs` changed since `base`; each is a commit or a tree. Nothing is checked out.
 
     Raises:
@@ -154,14 +203,50 @@ def merge(project: Project, base: str, ours: str, theirs: str) -> Merge:
     """
     with repositories.lock(project):
         root, mine, its = _sides(project, [base, ours, theirs])
-        if root.tree in {mine.tree, its.tree} or mine.tree == its.tree:
-            return Merge(its.tree if mine.tree == root.tree else mine.tree)
+        clean = _without_git(root.tree, mine.tree, its.tree)
+        if clean is not None:
+            return Attempt(clean, mine.tree)
         parent = root.commit or repositories.commit(project, root.tree, [], "base of a merge")
         sides = [_child(project, side, parent) for side in (mine, its)]
-        done = git.call(["merge-tree", "--write-tree", "-z", *sides], git_dir=project.repository, ok=(0, 1))
-    if done.returncode == 0:
-        return Merge(git.split(done.stdout)[0].decode())
-    return Merge(None, _conflicts(done.stdout))
+        return _attempt(project, mine.tree, (parent, *sides))
+
+
+def attempt_related(project: Project, commits: tuple[str, str, str], trees: tuple[str, str, str]) -> Attempt:
+    """The same for commits of which the base is the merge base by their history too; git need not be asked for that.
+
+    Args:
+        project: Whose private repository has them.
+        commits: Base, ours, theirs.
+        trees: Theirs, in the same order.
+    """
+    clean = _without_git(*trees)
+    if clean is not None:
+        return Attempt(clean, trees[1])
+    base, _, theirs = commits
+    # git would walk through all that entered our side since the base, so a thousand merges would cost a million steps
+    ours = repositories.commit(project, trees[1], [base], "side of a merge", durable=False)
+    return _attempt(project, trees[1], (base, ours, theirs))
+
+
+def _without_git(base: str, ours: str, theirs: str) -> str | None:
+    """The merge of three trees when only one side changed something, or both the same."""
+    if base in {ours, theirs} or ours == theirs:
+        return theirs if ours == base else ours
+    return None
+
+
+def _attempt(project: Project, ours: str, commits: tuple[str, ...]) -> Attempt:
+    sides = commits[1:]
+    with repositories.lock(project):
+        done = git.call([*_MERGE, *sides], git_dir=project.repository, ok=(0, 1))
+    if not done.stdout:  # it says so with the code that a conflict has too
+        raise errors.LostError(
+            f"the private repository of project {project.name} has lost a commit: {os.fsdecode(done.stderr).strip()}",
+            detail={"repository": str(project.repository), "commits": list(sides)},
+            suggestions=["ca diagnostics", "ca diagnostics --repair"],
+        )
+    tree, *listed = git.split(done.stdout)
+    return Attempt(tree.decode(), ours, _unmerged(listed, sides) if done.returncode else [], commits)
 
 
 class _Side(msgspec.Struct, frozen=True):
@@ -255,29 +340,17 @@ def _numstat(field: bytes, fields: Iterator[bytes]) -> tuple[bytes, tuple[int, i
     return path, None if added == b"-" else (int(added), int(deleted))
 
 
-def _measured(project: Project, files: Sequence[_Found]) -> list[FileChange]:
-    sides = [side for file in files for side in (file.old, file.new)]
-    sizes = _sizes(project, [blob for mode, blob in sides if blob and mode != GITLINK])
-    return [
-        FileChange(
-            path=file.touched.path,
-            old_path=file.old_path,
-            status=_STATUSES[file.status],
-            binary=file.lines is None,
-            insertions=file.lines[0] if file.lines else None,
-            deletions=file.lines[1] if file.lines else None,
-            old_size=_size(sizes, *file.old),
-            new_size=_size(sizes, *file.new),
-            old_mode=file.touched.old_mode,
-            new_mode=file.touched.new_mode,
-        )
-        for file in files
-    ]
-
-
-def _size(sizes: Mapping[str, int], mode: int | None, blob: str | None) -> int | None:
-    """A submodule has none, even where its commit happens to be known."""
-    return sizes.get(blob) if blob and mode != GITLINK else None
+def _change(file: _Found) -> FileChange:
+    return FileChange(
+        path=file.touched.path,
+        old_path=file.old_path,
+        status=_STATUSES[file.status],
+        binary=file.lines is None,
+        insertions=file.lines[0] if file.lines else None,
+        deletions=file.lines[1] if file.lines else None,
+        old_mode=file.touched.old_mode,
+        new_mode=file.touched.new_mode,
+    )
 
 
 def _sizes(project: Project, blobs: Iterable[str]) -> dict[str, int]:
@@ -308,34 +381,61 @@ def _with_sizes(project: Project, text: bytes) -> bytes:
     return _BINARY.sub(line, text)
 
 
-def _conflicts(listing: bytes) -> list[Conflict]:
-    """Read merge-tree's answer: the tree, a line a stage of each conflicted file, an empty field, its messages."""
-    fields = iter(git.split(listing)[1:])
-    stages: dict[bytes, dict[str, str]] = {}
+def _unmerged(listed: Sequence[bytes], sides: Sequence[str]) -> list[Unmerged]:
+    """Read merge-tree's answer behind the tree: a line a stage of each unmerged file, an empty field, its messages.
+
+    A conflict of which no file has stages, such as one about directories, leaves a whole result.
+    """
+    fields = iter(listed)
+    beside = re.compile(rb"~(%s)(_\d+)?$" % b"|".join(side.encode() for side in sides))
+    stages: dict[bytes, dict[str, Version]] = {}
+    names: dict[bytes, list[bytes]] = {}
     for field in fields:
         if not field:
             break
-        info, _, path = field.partition(b"\t")
-        _mode, blob, stage = info.decode().split(" ")
-        stages.setdefault(path, {})[stage] = blob
-    kinds = _conflict_kinds(fields)
-    return [_conflict(path, versions, kinds.get(path)) for path, versions in stages.items()]
+        info, _, name = field.partition(b"\t")
+        mode, blob, stage = info.decode().split(" ")
+        path = beside.sub(b"", name)
+        stages.setdefault(path, {})[stage] = (int(mode, 8), blob)
+        names.setdefault(path, [])
+        if name not in names[path]:
+            names[path].append(name)
+    kinds = _conflict_kinds(fields, beside)
+    return [_unmerged_file(path, names[path], stages[path], kinds.get(path)) for path in sorted(stages)]
 
 
-def _conflict(path: bytes, versions: dict[str, str], kind: str | None) -> Conflict:
-    base, ours, theirs = (versions.get(stage) for stage in "123")
-    if kind in {None, "content"} and base is None and ours and theirs:
-        kind = "add/add"
-    return Conflict(path=path, kind=kind or "content", base=base, ours=ours, theirs=theirs)
+def _unmerged_file(path: bytes, names: list[bytes], stages: dict[str, Version], kind: str | None) -> Unmerged:
+    base, ours, theirs = (stages.get(stage) for stage in "123")
+    kind = kind_of(kind or "content", base, ours, theirs)
+    return Unmerged(path=path, names=names, kind=kind, base=base, ours=ours, theirs=theirs)
 
 
-def _conflict_kinds(fields: Iterator[bytes]) -> dict[bytes, str]:
+def kind_of(said: str, base: Version | None, ours: Version | None, theirs: Version | None) -> str:
+    """The kind of a conflict that git calls `said`, from what its versions are."""
+    modes = {version[0] for version in (base, ours, theirs) if version}
+    if GITLINK in modes:
+        return "submodule"
+    if said not in {"content", "add/add", "mode"}:
+        return said
+    if LINK in modes:
+        return "symlink"
+    if ours and theirs and ours[1] == theirs[1]:
+        return "mode"
+    return "add/add" if said == "content" and base is None else said
+
+
+def _conflict(one: Unmerged) -> Conflict:
+    ids = [version and version[1] for version in (one.base, one.ours, one.theirs)]
+    return Conflict(path=one.path, kind=one.kind, base=ids[0], ours=ids[1], theirs=ids[2])
+
+
+def _conflict_kinds(fields: Iterator[bytes], beside: re.Pattern[bytes]) -> dict[bytes, str]:
     """The kind for each path that a message of a conflict names; the first message wins."""
     kinds: dict[bytes, str] = {}
     for count in fields:
         if not count.isdigit():
             break  # advice about submodules, which git writes behind its records
-        paths = [next(fields) for _ in range(int(count))]
+        paths = [beside.sub(b"", next(fields)) for _ in range(int(count))]
         said = next(fields).decode()
         next(fields)
         if said.startswith("CONFLICT"):

@@ -68,8 +68,7 @@ def give_git(project: Project, path: Path, index: Path, commit: str) -> None:
     (directory / "objects" / "info" / "alternates").write_bytes(os.fsencode(project.repository / "objects") + b"\n")
     (directory / "HEAD").write_text(commit + "\n", encoding="ascii")
     (directory / "config").write_bytes(_configuration(project, commit))
-    refs = ["for-each-ref", "--format=%(objectname) %(refname)", "refs/heads", "refs/tags"]
-    (directory / "packed-refs").write_bytes(repositories.private(project, refs))
+    (directory / "packed-refs").write_bytes(repositories.history(project))
     for name in "info/exclude", "info/attributes", "shallow":
         with contextlib.suppress(FileNotFoundError):
             shutil.copyfile(project.repository / name, directory / name)

@@ -8,7 +8,7 @@ from collections.abc import Callable, Generator
 from contextlib import contextmanager, suppress
 from typing import TypeVar
 
-from store import events
+from store import events, trees
 from store.database import Reader
 from store.records import Event
 
@@ -59,6 +59,32 @@ class Feed:
                         return found
                     await changed.wait()
         return None
+
+
+class Wanted:
+    """The events that a subscriber asked for: all, those of a plan, or those of a plan and all its children."""
+
+    def __init__(self, db: Reader, plan_id: str | None, *, tree: bool) -> None:
+        self._db = db
+        self._plan_id = plan_id
+        self._tree = tree
+        self._known: dict[str, bool] = {}  # a plan never gets another parent
+
+    def __contains__(self, event: Event) -> bool:
+        if self._plan_id is None or event.plan_id == self._plan_id:
+            return True
+        return self._tree and event.plan_id is not None and self._below(self._plan_id, event.plan_id)
+
+    def _below(self, top: str, plan_id: str) -> bool:
+        if plan_id not in self._known:
+            self._known[plan_id] = trees.holds(self._db, top, plan_id)
+        return self._known[plan_id]
+
+    def since(self, seq: int, limit: int) -> list[Event]:
+        """Those after `seq` that are in the store, oldest first."""
+        if self._tree and self._plan_id is not None:
+            return events.since_in_tree(self._db, seq, plan_id=self._plan_id, limit=limit)
+        return events.since(self._db, seq, plan_id=self._plan_id, limit=limit)
 
 
 def gap(db: Reader, since: int) -> list[str]:

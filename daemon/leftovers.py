@@ -19,6 +19,7 @@ def find(paths: Paths) -> list[Path]:
         *paths.data.glob(f"{paths.database.name}.copy"),
         *paths.data.glob(f".{paths.pid_file.name}.*"),
         *paths.environments.glob(f"*{UNFINISHED}"),
+        *paths.state.glob("dry-run-*"),
         *paths.backups.glob(f"*{UNFINISHED}*"),
         *paths.repositories.glob(f"*.git{UNFINISHED}"),
     ]

@@ -9,37 +9,22 @@ from typing import Any
 
 import msgspec
 
-from daemon import decisions, holding, locking, profiles, refusals, views
-from daemon.settings import Settings
-from store import damage, errors, jobs, locks, names, plans
+from daemon import children, decisions, holding, locking, profiles, refusals, views
+from daemon.children import ACTIVE
+from daemon.moves import Claim, Outcome, end_running_steps, move, the_plan
+from daemon.parents import BY_USER, Parents, tell, works_on
+from store import damage, errors, jobs, locks, names, plans, subplans
 from store.database import Transaction, Value
-from store.records import AsyncJob, Lock, Plan, PlanProject
+from store.records import AsyncJob, Lock, Plan, PlanProject, Subplan
 from store.states import FORWARD, REVERSIONS, START, AsyncJobStatus, Phase, Position, State, StepState
 
-BY_USER = "cancelled by the user"
 _STEP_ENDS = {"timed_out": StepState.TIMED_OUT, "lost": StepState.LOST, "stuck": StepState.LOST}
 """How the running steps of a failed phase end, by the error's code; otherwise they failed with it."""
 _TOLD_ALL_THE_SAME = frozenset({"internal", "stuck", "lock_lost"})
 """Errors of a phase that was to be cancelled and that leave more behind than a cancelled plan."""
-ACTIVE = frozenset({State.QUEUED, State.PROCESSING})
 ROLLED_BACK_FROM = frozenset({Position(Phase.EXECUTE, State.COMPLETE), Position(Phase.EXECUTE, State.ERRORED)})
 """Where `plan rollback` is possible; the plan stays there."""
 ROLLBACK_SECONDS = 3600.0
-
-
-class Outcome(msgspec.Struct, frozen=True):
-    """A plan as it now stands, and, when nothing had to be done, the sentence that says so."""
-
-    plan: Plan
-    message: str | None = None
-
-
-class Claim(msgspec.Struct, frozen=True):
-    """A running job with its plan and the lock whose fence every write of the phase names."""
-
-    job: AsyncJob
-    plan: Plan
-    lock: Lock
 
 
 class Rollback(msgspec.Struct, frozen=True, kw_only=True):
@@ -60,11 +45,8 @@ class Rollback(msgspec.Struct, frozen=True, kw_only=True):
     diff_json: str | None
 
 
-class Lifecycle:
+class Lifecycle(Parents):
     """Moves plans; every method runs inside the caller's transaction."""
-
-    def __init__(self, config: Settings) -> None:
-        self._config = config
 
     # --- what people ask for -------------------------------------------------------------------------------------------
 
@@ -83,7 +65,12 @@ class Lifecycle:
             InvalidTransitionError: the plan is past Execute.
             LockConflictError: somebody else holds the plan.
         """
-        plan = _plan(tx, plan_id)
+        plan = the_plan(tx, plan_id)
+        if plan.parent_plan_id is not None:
+            return self._execute_child(tx, plan, _row(tx, plan))
+        return self._execute(tx, plan)
+
+    def _execute(self, tx: Transaction, plan: Plan) -> Outcome:
         here = plan.position
         if here == Position(Phase.EXECUTE, State.COMPLETE):
             return Outcome(plan, f"{plan.name} is {here} already; next: ca plan apply {plan.name}")
@@ -95,7 +82,26 @@ class Lifecycle:
                 return Outcome(self._enqueue(tx, plan))
             target = Phase.STRATEGIZE if here == Position(Phase.STRATEGIZE, State.ERRORED) else Phase.EXECUTE
             decisions.recovery(tx, plan)
+            self._renew_children(tx, plan)
             return Outcome(self._queue(tx, plan, target, by="plan execute"))
+
+    def _execute_child(self, tx: Transaction, child: Plan, row: Subplan) -> Outcome:
+        """A child runs for its parent only: the parent's job starts it."""
+        parent = the_plan(tx, row.parent_plan_id)
+        if row.integrated_at is not None or child.position == Position(Phase.EXECUTE, State.COMPLETE):
+            return Outcome(child, f"{child.name} is {child.position} already; it is a part of {parent.name}")
+        if child.terminal:
+            raise refusals.no_such_move(child, Position(Phase.EXECUTE, State.QUEUED))
+        if child.state in ACTIVE and (child.job_id is not None or parent.state in ACTIVE):
+            return Outcome(child, f"{child.name} is {child.position} already")
+        with holding.locked(tx, child):
+            subplans.update(tx, child.plan_id, retry=1)
+            tell(tx, row, "subplan.retried")
+        if parent.state not in ACTIVE:
+            if parent.position != Position(Phase.EXECUTE, State.ERRORED):
+                raise refusals.not_here(parent, f"{child.name} can only run while its parent executes")
+            self.execute(tx, parent.plan_id)
+        return Outcome(the_plan(tx, child.plan_id), f"{child.name} runs in the execution of its parent, {parent.name}")
 
     def apply(
         self, tx: Transaction, plan_id: str, *, expect: str | None, allow_empty: bool, payload: Mapping[str, Any]
@@ -107,11 +113,14 @@ class Lifecycle:
             NothingToApplyError: the change set is empty and `allow_empty` is not given.
             InvalidTransitionError, LockConflictError: as for every move.
         """
-        plan = _plan(tx, plan_id)
+        plan = the_plan(tx, plan_id)
+        if plan.parent_plan_id is not None:
+            raise refusals.only_with_its_parent(plan)
         if plan.phase is Phase.APPLY and plan.state in {*ACTIVE, State.APPLIED}:
             refusals.newer_payload(tx, plan)
             return Outcome(plan, f"{plan.name} is {plan.position} already")
         with holding.locked(tx, plan):
+            refusals.while_conflicting(tx, plan)
             refusals.unless_allowed(plan, Position(Phase.APPLY, State.QUEUED))
             refusals.unfit_change(plan, expect, allow_empty=allow_empty)
             locking.refuse_while_locked(tx, plan)
@@ -124,13 +133,15 @@ class Lifecycle:
         Raises:
             InvalidTransitionError: the plan is applied.
         """
-        plan = _plan(tx, plan_id)
+        plan = the_plan(tx, plan_id)
         if plan.state is State.CANCELLED:
             return Outcome(plan, f"{plan.name} is {plan.position} already")
         refusals.unless_allowed(plan, Position(plan.phase, State.CANCELLED))
+        refusals.when_integrated(tx, plan)
         job = jobs.open_of_plan(tx, plan.plan_id)
-        if job is not None and job.status is AsyncJobStatus.RUNNING:
-            jobs.cancel(tx, job, reason or BY_USER)
+        if job is not None and works_on(tx, job):
+            jobs.ask_to_stop(tx, job, reason or BY_USER)
+            self._cancel_children(tx, plan, reason or BY_USER)
             return Outcome(plan)
         with holding.locked(tx, plan):
             refusals.while_half_written(tx, plan)
@@ -144,10 +155,11 @@ class Lifecycle:
         Raises:
             InvalidTransitionError: not from here, or `plan.max-reversions` is used up.
         """
-        plan = _plan(tx, plan_id)
+        plan = the_plan(tx, plan_id)
         with holding.locked(tx, plan):
             if START not in REVERSIONS.get(plan.position, frozenset()) or plan.state is State.APPLIED:
                 raise refusals.no_such_move(plan, START)
+            refusals.when_integrated(tx, plan)
             refusals.while_half_written(tx, plan)
             limit = int(self._config.value("plan.max-reversions"))
             if plan.reversions >= limit:
@@ -165,7 +177,7 @@ class Lifecycle:
             InvalidTransitionError: there is no error to answer.
             LockConflictError: somebody else holds the plan.
         """
-        plan = _plan(tx, plan_id)
+        plan = the_plan(tx, plan_id)
         with holding.locked(tx, plan):
             if not plan.recoverable:
                 raise refusals.not_here(plan, "guidance is for a plan that is errored or constrained")
@@ -184,12 +196,13 @@ class Lifecycle:
             NotFoundError: there is no such step.
             LockConflictError: somebody else holds the plan.
         """
-        plan = _plan(tx, plan_id)
+        plan = the_plan(tx, plan_id)
         lock = holding.lock(tx, plan, f"{holding.ROLLBACK_OWNER}{names.new_ulid(tx.now)}", ROLLBACK_SECONDS)
         if plan.position not in ROLLED_BACK_FROM:
             raise refusals.not_here(plan, "a sandbox can be rolled back at execute/complete and execute/errored only")
         if all(project.strategy == "none" for project in plans.projects(tx, plan_id)):
             raise refusals.not_here(plan, "its steps ran in the project itself; there is no sandbox to roll back")
+        refusals.when_integrated(tx, plan)
         refusals.without_checkpoint(plan, plans.steps(tx, plan_id), step_id)
         return lock
 
@@ -200,10 +213,12 @@ class Lifecycle:
         so, and that is what has to happen when the daemon dies in between.
         """
         locks.check(tx, lock)
-        plan = _plan(tx, lock.resource_id)
+        plan = the_plan(tx, lock.resource_id)
         for project, commit, tree in rollback.tips:
             plans.update_project(tx, project, tip=commit, tip_tree=tree)
         complete = plan.state is State.COMPLETE
+        later = [step for step in plans.steps(tx, plan.plan_id) if step.step_id in rollback.later]
+        self._begin_anew(tx, plan, later, f"{plan.name} was rolled back", again=not complete)
         for step_id in rollback.later:
             if complete:
                 plans.update_step(tx, plan.plan_id, step_id, state=StepState.SKIPPED)
@@ -211,6 +226,7 @@ class Lifecycle:
                 plans.update_step(
                     tx, plan.plan_id, step_id,
                     state=StepState.CANCELLED, exit_code=None, started_at=None, finished_at=None, deadline_at=None,
+                    tips_json=None,
                 )  # fmt: skip
         after = ", ".join(rollback.later) or "nothing"
         decisions.decide(
@@ -229,7 +245,7 @@ class Lifecycle:
 
     def end_rollback(self, tx: Transaction, lock: Lock) -> Plan:
         """The sandboxes hold the checkpoint: what is to run again waits for it."""
-        plan = _plan(tx, lock.resource_id)
+        plan = the_plan(tx, lock.resource_id)
         for step in plans.steps(tx, plan.plan_id):
             if step.state is StepState.CANCELLED:
                 plans.update_step(tx, plan.plan_id, step.step_id, state=StepState.PENDING)
@@ -239,9 +255,9 @@ class Lifecycle:
     def undone(self, tx: Transaction, plan_id: str, lock: Lock) -> Plan:
         """What Apply changed is restored: the only way out of `applied`."""
         locks.check(tx, lock)
-        plan = _plan(tx, plan_id)
+        plan = the_plan(tx, plan_id)
         target = Position(Phase.EXECUTE, State.COMPLETE)
-        return _move(tx, plan, target, REVERSIONS, by="plan undo", applied_json=None, finished_at=None)
+        return move(tx, plan, target, REVERSIONS, by="plan undo", applied_json=None, finished_at=None)
 
     # --- what the job of a phase does ----------------------------------------------------------------------------------
 
@@ -251,20 +267,12 @@ class Lifecycle:
         job = jobs.claim(tx, worker_id, execute_limit=limit)
         if job is None:
             return None
-        plan = _plan(tx, job.plan_id)
+        plan = the_plan(tx, job.plan_id)
         lock = locks.acquire(tx, "plan", plan.plan_id, holding.owner_of(job), float(self._config.value("lock.ttl")))
         started = plan.started_at or tx.now
         target = Position(job.phase, State.PROCESSING)
-        plan = _move(tx, plan, target, FORWARD, by=f"job {job.job_id}", started_at=started, attempt=job.attempt)
+        plan = move(tx, plan, target, FORWARD, by=f"job {job.job_id}", started_at=started, attempt=job.attempt)
         return Claim(job, plan, lock)
-
-    def guard(self, tx: Transaction, claim: Claim) -> None:
-        """The fence of a phase's write.
-
-        Raises:
-            LockExpiredError: the phase no longer holds its plan.
-        """
-        locks.check(tx, claim.lock)
 
     def complete(self, tx: Transaction, claim: Claim, **changes: Value) -> Plan:
         """The phase's work is done and durable; what the profile decides follows at once.
@@ -272,16 +280,16 @@ class Lifecycle:
         A cancel that was accepted while the work ended wins, except over Apply: what is in the project is applied.
         """
         self.guard(tx, claim)
-        plan = _plan(tx, claim.plan.plan_id)
+        plan = the_plan(tx, claim.plan.plan_id)
         job = jobs.get(tx, claim.job.job_id)
         if job is not None and job.cancel_requested_at is not None and plan.phase is not Phase.APPLY:
             return self.stopped(tx, claim, job.error_message or "")
         self._end_job(tx, claim, AsyncJobStatus.SUCCEEDED)
         if plan.phase is Phase.APPLY:
-            return _move(
+            return move(
                 tx, plan, Position(Phase.APPLY, State.APPLIED), FORWARD, by="apply", finished_at=tx.now, **changes
             )
-        plan = _move(
+        plan = move(
             tx, plan, Position(plan.phase, State.COMPLETE), FORWARD, by=str(plan.phase), error_json=None, **changes
         )
         return self._go_on(tx, plan)
@@ -291,66 +299,51 @@ class Lifecycle:
 
         A cancel that was accepted while the phase failed wins, unless something is left that people have to know of.
         """
-        plan = _plan(tx, claim.plan.plan_id)
+        plan = the_plan(tx, claim.plan.plan_id)
         job = jobs.get(tx, claim.job.job_id)
         unwanted = job is not None and job.cancel_requested_at is not None and error.code not in _TOLD_ALL_THE_SAME
         if job is not None and unwanted and not refusals.half_written(tx, plan):
             return self.stopped(tx, claim, job.error_message or "")
         self._end_job(tx, claim, AsyncJobStatus.FAILED, error.code, error.message)
-        _end_running_steps(tx, plan, _STEP_ENDS.get(error.code, StepState.FAILED))
+        self._end_children(tx, plan)
+        end_running_steps(tx, plan, _STEP_ENDS.get(error.code, StepState.FAILED))
         state = State.CONSTRAINED if constrained else State.ERRORED
         error_json = msgspec.json.encode(error).decode()
         decisions.note_failure(tx, plan, error)
-        return _move(
-            tx, plan, Position(plan.phase, state), FORWARD, by=f"job {claim.job.job_id}", error_json=error_json
-        )
+        target = Position(plan.phase, state)
+        failed = move(tx, plan, target, FORWARD, by=f"job {claim.job.job_id}", error_json=error_json)
+        self._child_failed(tx, failed, error)
+        return failed
 
     def rescue(self, tx: Transaction, job: AsyncJob, error: views.ErrorView) -> Plan:
         """Fail a running job in the place of its worker, which is gone or does not answer."""
-        plan = _plan(tx, job.plan_id)
+        plan = the_plan(tx, job.plan_id)
         return self.fail(tx, Claim(job, plan, holding.held(tx, job)), error)
 
     def take_back(self, tx: Transaction, job: AsyncJob) -> Plan:
         """Queue a running job again whose daemon is gone."""
-        plan = _plan(tx, job.plan_id)
+        plan = the_plan(tx, job.plan_id)
         return self.requeue(tx, Claim(job, plan, holding.held(tx, job)))
 
     def stopped(self, tx: Transaction, claim: Claim, reason: str) -> Plan:
         """The phase was cancelled, and its processes are gone."""
-        plan = _plan(tx, claim.plan.plan_id)
+        plan = the_plan(tx, claim.plan.plan_id)
         self._end_job(tx, claim, AsyncJobStatus.CANCELLED, "cancelled", reason)
         return self._cancelled(tx, plan, reason)
 
     def requeue(self, tx: Transaction, claim: Claim, *, ended: bool = False) -> Plan:
         """The daemon goes, or went, while the phase can go on later; `ended` when its running steps were ended with it."""
-        plan = _plan(tx, claim.plan.plan_id)
+        plan = the_plan(tx, claim.plan.plan_id)
         if ended:
-            _end_running_steps(tx, plan, StepState.CANCELLED)
+            end_running_steps(tx, plan, StepState.CANCELLED, but="subplans")  # their children go on as they stand
         self._end_job(tx, claim, AsyncJobStatus.QUEUED)
-        return _move(tx, plan, Position(plan.phase, State.QUEUED), FORWARD, by="daemon")
+        return move(tx, plan, Position(plan.phase, State.QUEUED), FORWARD, by="daemon")
 
     # --- parts ---------------------------------------------------------------------------------------------------------
 
-    def enqueue_again(self, tx: Transaction, plan: Plan, job_id: str, payload: Mapping[str, Any]) -> Plan:
-        """Another job for a plan that is to be worked on and whose own job was lost; the plan stays where it is."""
-        return self._enqueue(tx, plan, payload, job_id)
-
-    def _enqueue(
-        self, tx: Transaction, plan: Plan, payload: Mapping[str, Any] | None = None, job_id: str | None = None
-    ) -> Plan:
-        timeout = int(self._config.value("async.job_timeout"))
-        job_id = job_id or names.new_ulid(tx.now)
-        job = jobs.enqueue(tx, plan, plan.phase, job_id, timeout_s=timeout, payload=dict(payload or {}))
-        return plans.update(tx, plan, job_id=job.job_id)
-
-    def _queue(
-        self, tx: Transaction, plan: Plan, phase: Phase, *, by: str, payload: Mapping[str, Any] | None = None
-    ) -> Plan:
-        attempt = plan.attempt if phase is plan.phase else 0
-        plan = _move(tx, plan, Position(phase, State.QUEUED), FORWARD, by=by, attempt=attempt, error_json=None)
-        return self._enqueue(tx, plan, payload)
-
     def _go_on(self, tx: Transaction, plan: Plan) -> Plan:
+        if plan.parent_plan_id is not None:
+            return self._queue(tx, plan, Phase.EXECUTE, by="parent") if plan.phase is Phase.STRATEGIZE else plan
         profile = profiles.PROFILES[plan.automation_profile]
         if plan.phase is Phase.STRATEGIZE and profile.executes:
             return self._queue(tx, plan, Phase.EXECUTE, by=f"profile {plan.automation_profile}")
@@ -362,77 +355,39 @@ class Lifecycle:
                 return self._queue(tx, plan, Phase.APPLY, by=by, payload={"mode": mode})
         return plan
 
-    def _end_job(
-        self, tx: Transaction, claim: Claim, status: AsyncJobStatus, code: str | None = None, message: str | None = None
-    ) -> None:
-        if jobs.move(tx, claim.job, status, error_code=code, error_message=message) is None:
-            raise errors.LockExpiredError(
-                f"job {claim.job.job_id} is no longer this worker's; what it did late is not recorded",
-                detail={"job_id": claim.job.job_id, "attempt": claim.job.attempt},
-            )
-        locks.release_all_for_owner(tx, holding.owner_of(claim.job))
-
-    def _cancelled(self, tx: Transaction, plan: Plan, reason: str) -> Plan:
-        _end_running_steps(tx, plan, StepState.CANCELLED)
-        for step in plans.steps(tx, plan.plan_id):
-            if step.state is StepState.PENDING:
-                plans.update_step(tx, plan.plan_id, step.step_id, state=StepState.SKIPPED)
-        error = views.ErrorView(code="cancelled", message=reason or BY_USER, step=None, detail={})
-        target = Position(plan.phase, State.CANCELLED)
-        error_json = msgspec.json.encode(error).decode()
-        return _move(tx, plan, target, FORWARD, by="plan cancel", error_json=error_json, finished_at=tx.now)
-
     def _reverted(self, tx: Transaction, plan: Plan, reason: str) -> Plan:
         came_from = str(plan.position)
         plans.supersede_decisions(tx, plan.plan_id)
+        self._forget_children(tx, plan, f"{plan.name} was reverted")
+        children.without_conflicts(tx, plan)
         decisions.decide(
             tx, plan.plan_id, None, "reversion",
             question="What now?", choice=f"start again from {came_from}", reason=reason or decisions.NO_REASON,
         )  # fmt: skip
-        plan = _move(
+        plan = move(
             tx, plan, START, REVERSIONS, by="plan revert",
             reversions=plan.reversions + 1, attempt=0, error_json=None, diff_json=None, job_id=None,
         )  # fmt: skip
+        if plan.parent_plan_id is not None:  # it starts from its parent as that will be then
+            subplans.update(tx, plan.plan_id, resolved=0)
+            for project in plans.projects(tx, plan.plan_id):
+                plans.update_project(tx, project, base=None, base_tree=None, tip=None, tip_tree=None)
+            return plan
         if profiles.PROFILES[plan.automation_profile].strategizes:
             return self._enqueue(tx, plan)
         return plan
 
 
-def _end_running_steps(tx: Transaction, plan: Plan, state: StepState) -> None:
-    """A phase that has ended has no running step; the processes are gone by now, unless nobody could see to that."""
-    for step in plans.steps(tx, plan.plan_id):
-        if step.state is StepState.RUNNING:
-            pid = step.pid if state is StepState.LOST else None
-            plans.update_step(tx, plan.plan_id, step.step_id, state=state, finished_at=tx.now, pid=pid)
-            tx.event("step.finished", plan_id=plan.plan_id, step=step.step_id, state=state, exit_code=None)
+def _row(tx: Transaction, child: Plan) -> Subplan:
+    """What a parent knows of a child.
 
-
-def _plan(tx: Transaction, plan_id: str) -> Plan:
-    plan = plans.get(tx, plan_id)
-    if plan is None:
-        raise errors.NotFoundError(f"there is no plan {plan_id}", suggestions=["ca plan list"])
-    return plan
-
-
-def _move(
-    tx: Transaction,
-    plan: Plan,
-    target: Position,
-    table: Mapping[Position, frozenset[Position]],
-    *,
-    by: str,
-    **changes: Value,
-) -> Plan:
-    if target not in table.get(plan.position, frozenset()):
-        raise refusals.no_such_move(plan, target)
-    moved = plans.update(tx, plan, phase=target.phase, state=target.state, **changes)
-    tx.event(
-        "plan.moved",
-        plan_id=plan.plan_id,
-        job_id=moved.job_id,
-        **{"from": str(plan.position), "to": str(target), "by": by},
-    )
-    return moved
+    Raises:
+        InvalidTransitionError: it does not count as one any more.
+    """
+    row = subplans.get(tx, child.plan_id)
+    if row is None:
+        raise refusals.not_here(child, "another child took its place, or its parent started again")
+    return row
 
 
 def _diff(plan: Plan) -> views.DiffStatView | None:

@@ -26,7 +26,7 @@ from store.records import Event
 
 log = logging.getLogger(__name__)
 
-WAITS = (protocol.PlanWait, protocol.JobWait, protocol.LockAcquire)
+WAITS = (protocol.PlanWait, protocol.JobWait, protocol.LockAcquire, protocol.PlanDryRun)
 """Requests that end with their connection. All others run to their end: what they began is not left half done."""
 IN_FLIGHT = 64
 """Requests of one connection that may be worked on at once."""
@@ -286,12 +286,13 @@ class Connection(asyncio.Protocol):
         """Everything after `since`: what is in the store now, then what comes; nothing in between is missed."""
         db = self._listener.daemon.services.db.read
         plan_id = lookup.plan(db, request.plan).plan_id if request.plan else None
+        wanted = feed.Wanted(db, plan_id, tree=request.tree)
         newest = events.newest(db)
         since = newest if request.since is None else min(request.since, newest)
         self._end_subscription()
         said = [] if request.since is None else feed.gap(db, request.since)
         self._send(protocol.reply(ask_id, views.SubscribedView(since), said))
-        past = events.since(db, since, plan_id=plan_id, limit=CATCH_UP + 1)
+        past = wanted.since(since, CATCH_UP + 1)
         if len(past) > CATCH_UP:
             self._send(protocol.frame(protocol.CatchUp(seq=since)))
             return
@@ -299,7 +300,7 @@ class Connection(asyncio.Protocol):
 
         def note(found: list[Event]) -> None:
             # The latest commit may have been read from the store before it is told here.
-            self._notify([event for event in found if event.seq > read and plan_id in {None, event.plan_id}])
+            self._notify([event for event in found if event.seq > read and event in wanted])
 
         self._subscription.enter_context(self._listener.daemon.services.feed.listen(note))
         self._notify(past)

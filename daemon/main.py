@@ -15,6 +15,7 @@ from daemon.feed import Feed
 from daemon.handlers import (
     action,
     actor,
+    conflicts,
     job,
     lock,
     plan,
@@ -50,6 +51,7 @@ PRUNING = 3600.0
 HANDLERS = listener.table_of(
     action.TABLE,
     actor.TABLE,
+    conflicts.TABLE,
     job.TABLE,
     lock.TABLE,
     plan.TABLE,
@@ -163,7 +165,7 @@ class _Main:
 
     def _phase(self, phase: Phase) -> PhaseWork:
         async def work(running: Running) -> None:
-            context = Context(self._services, running.claim, running.token)
+            context = Context(self._services, running.claim, running.token, running.lend)
             try:
                 await _PHASES[phase](context)
             except Stopped as stopped:

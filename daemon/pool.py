@@ -16,12 +16,14 @@ NAME = ".pool"
 
 SIZE = 2
 """Checkouts kept for one project."""
+CROWD = 8
+"""While children come and go; what is beyond `SIZE` goes with the last of them."""
 
 
-def put(project: Project, path: Path, index: Path) -> bool:
+def put(project: Project, path: Path, index: Path, *, room: int) -> bool:
     """Take over a checkout whose state is kept elsewhere; False without room, or when a process still works in it."""
     slots = _slots(project)
-    if len(slots) >= SIZE or not index.exists() or _in_use(path):
+    if len(slots) >= room or not index.exists() or _in_use(path):
         return False
     slot = _directory(project) / _free_name([used.name for used in slots])
     try:
@@ -48,6 +50,17 @@ def take(project: Project, path: Path, index: Path) -> bool:
         slot.rmdir()
         return True
     return False
+
+
+def trim(project: Project) -> None:
+    """Remove the checkouts that are too many when no children are at work.
+
+    Raises:
+        CleverAgentsError: the system refuses.
+    """
+    with repositories.lock(project):
+        for slot in _slots(project)[SIZE:]:
+            checkouts.delete(slot)
 
 
 def clear(project: Project) -> None:
@@ -86,7 +99,7 @@ def _slots(project: Project) -> list[Path]:
 
 
 def _free_name(used: list[str]) -> str:
-    return next(name for name in map(str, range(SIZE)) if name not in used)
+    return next(name for name in map(str, range(len(used) + 1)) if name not in used)
 
 
 def _in_use(path: Path) -> bool:

@@ -246,7 +246,7 @@ class PlanUndo(Request[views.PlanView], frozen=True, tag="plan.undo"):
 
 
 class PlanList(Request[views.PlansView], frozen=True, tag="plan.list"):
-    """The newest plans that fit; `limit` -1 is all."""
+    """The newest plans that fit; `limit` -1 is all. With `children` theirs too, behind them; with `parent` only its own."""
 
     phase: str | None = None
     state: str | None = None
@@ -254,6 +254,7 @@ class PlanList(Request[views.PlansView], frozen=True, tag="plan.list"):
     action: str | None = None
     children: bool = False
     limit: int = 50
+    parent: str | None = None
 
 
 class PlanShow(Request[views.PlanView], frozen=True, tag="plan.show"):
@@ -270,9 +271,25 @@ class PlanWait(Request[views.PlanView], frozen=True, tag="plan.wait"):
 
 
 class PlanTree(Request[views.PlanTreeView], frozen=True, tag="plan.tree"):
-    """The decisions of a plan."""
+    """The decisions of a plan, and its children with theirs."""
 
     plan: str
+
+
+class PlanConflicts(Request[views.PlanConflictsView], frozen=True, tag="plan.conflicts"):
+    """The files in which a child and its parent do not fit together, or an Apply and its project; of `path` with its texts."""
+
+    plan: str
+    path: str | None = None
+
+
+class PlanResolve(Request[views.MergeConflictView], frozen=True, tag="plan.resolve"):
+    """Settle one conflict: `take` is parent, child, base, edited, or file for the content of `file`, an absolute path."""
+
+    plan: str
+    path: str
+    take: str
+    file: str | None = None
 
 
 class PlanDiff(Request[views.PlanDiffView], frozen=True, tag="plan.diff"):
@@ -375,18 +392,20 @@ class LockClean(Request[views.LocksView], frozen=True, tag="lock.clean"):
 
 
 class EventList(Request[views.EventsView], frozen=True, tag="event.list"):
-    """Events after `since`, or the newest."""
+    """Events after `since`, or the newest; with `tree` those of a plan and of all its children, from the first one on."""
 
     since: int | None = None
     plan: str | None = None
     limit: int = 100
+    tree: bool = False
 
 
 class Subscribe(Request[views.SubscribedView], frozen=True, tag="subscribe"):
-    """Be told of every event after `since` (now, when absent), of all plans or of one."""
+    """Be told of every event after `since` (now, when absent), of all plans or of one; with `tree` of all its children too."""
 
     since: int | None = None
     plan: str | None = None
+    tree: bool = False
 
 
 AnyRequest = (
@@ -423,6 +442,8 @@ AnyRequest = (
     | PlanShow
     | PlanWait
     | PlanTree
+    | PlanConflicts
+    | PlanResolve
     | PlanDiff
     | PlanErrors
     | PlanArtifacts

@@ -12,18 +12,18 @@ from pathlib import Path
 
 import msgspec
 
-from daemon import changes, checkouts, cleanup, pool, repositories, retention, sandboxes, views
+from daemon import changes, checkouts, cleanup, pool, repositories, retention, sandboxes, settling, views
 from daemon.disk import allocated
 from daemon.phases.context import Services, project_of, sandbox_path, shown
 from store import crashpoints, definitions, errors, locks, names, plans
-from store.database import Transaction
+from store.database import Reader, Transaction
 from store.records import Plan, PlanProject
 from store.states import State
 
 log = logging.getLogger(__name__)
 
-SCRATCH = ".checks"
-"""Beside the sandboxes of a plan: checkouts in which Apply runs checks."""
+SCRATCH = frozenset({".checks", settling.SCRATCH})
+"""Beside the sandboxes of a plan: checkouts in which Apply runs checks, and in which conflicts are settled."""
 NOTHING = "nothing that is not in the project"
 OWNER = "prune:"
 
@@ -72,7 +72,7 @@ def _places_of(services: Services, plan: Plan, directory: Path) -> Iterator[_Pla
         if project.strategy == "clone"
     }
     for namespace in sorted(directory.iterdir()):
-        if namespace.name == SCRATCH:
+        if namespace.name in SCRATCH:
             yield _Place(namespace, plan)
         elif not checkouts.is_directory(namespace):
             yield _Place(namespace)
@@ -85,7 +85,7 @@ async def _look(services: Services, place: _Place) -> views.PruneEntryView:
     """What is there; `removed` says whether it is to go."""
     plan, project = place.plan, place.project
     size = await asyncio.to_thread(allocated, place.path)
-    goes = plan is not None and plan.terminal and not _is_held(services, plan)
+    goes = plan is not None and _is_over(services.db.read, plan) and not _is_held(services, plan)
     if plan is None:
         holds = "nobody knows"
     elif project is None:
@@ -103,6 +103,14 @@ async def _look(services: Services, place: _Place) -> views.PruneEntryView:
         removed=goes,
         error=None,
     )
+
+
+def _is_over(db: Reader, plan: Plan) -> bool:
+    """Whether nobody works in its sandbox again; what a complete child made belongs to its root."""
+    if plan.terminal or plan.parent_plan_id is None or plan.state is not State.COMPLETE:
+        return plan.terminal
+    root = plans.get(db, plan.root_plan_id)
+    return root is not None and root.terminal
 
 
 def _is_held(services: Services, plan: Plan) -> bool:
@@ -152,7 +160,7 @@ async def _removed(services: Services, place: _Place, entry: views.PruneEntryVie
 def _hold(tx: Transaction, services: Services, plan_id: str, owner: str) -> None:
     """Take the plan's lock, if the plan is still over."""
     plan = plans.get(tx, plan_id)
-    if plan is None or not plan.terminal:
+    if plan is None or not _is_over(tx, plan):
         where = plan.position if plan else "gone"
         raise errors.InvalidTransitionError(
             f"the plan is {where} now; its sandbox is kept", detail={"plan_id": plan_id}

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from daemon import show, views
-from store import damage, errors, jobs, journals, names, plans
+from store import damage, errors, jobs, journals, names, plans, subplans
 from store.database import Transaction
 from store.records import Plan, Step
 from store.states import FORWARD, Position, StepState
@@ -36,6 +36,33 @@ def not_here(plan: Plan, why: str) -> errors.InvalidTransitionError:
         detail={"plan_id": plan.plan_id, "from": str(plan.position)},
         suggestions=show.next_commands(plan) or [f"ca plan show {plan.name}"],
     )
+
+
+def only_with_its_parent(child: Plan) -> errors.InvalidTransitionError:
+    """The refusal to apply a child."""
+    return errors.InvalidTransitionError(
+        f"{child.name} is a child; its change enters its parent, and is applied with it",
+        detail={"plan_id": child.plan_id, "parent_plan_id": child.parent_plan_id, "root_plan_id": child.root_plan_id},
+        suggestions=[f"ca plan diff {child.name}", f"ca plan apply {child.root_plan_id}"],
+    )
+
+
+def while_conflicting(tx: Transaction, plan: Plan) -> None:
+    """Refuse to apply a plan into which a child did not fit.
+
+    Raises:
+        InvalidTransitionError: files are in conflict, or were settled and the plan has not gone on since.
+    """
+    found = subplans.conflicts(tx, plan.plan_id)
+    if found:
+        left = sum(one.taken is None for one in found)
+        raise errors.InvalidTransitionError(
+            f"{plan.name} is {plan.position}: {left} of {len(found)} files in conflict are not settled"
+            if left
+            else f"{plan.name} is {plan.position}: every conflict is settled, and the plan has to go on with that",
+            detail={"plan_id": plan.plan_id, "from": str(plan.position), "open": left},
+            suggestions=[*([f"ca plan conflicts {plan.name}"] if left else []), f"ca plan execute {plan.name}"],
+        )
 
 
 def unfit_change(plan: Plan, expect: str | None, *, allow_empty: bool) -> None:
@@ -86,6 +113,21 @@ def without_checkpoint(plan: Plan, steps: Sequence[Step], step_id: str) -> None:
             f"step {step_id} of {plan.name} is {step.state}; only a step that succeeded has a checkpoint",
             detail={"plan_id": plan.plan_id, "step": step_id, "state": step.state, "succeeded": succeeded},
             suggestions=ways,
+        )
+
+
+def when_integrated(tx: Transaction, plan: Plan) -> None:
+    """Refuse to take back a child whose change is in its parent.
+
+    Raises:
+        InvalidTransitionError: it is.
+    """
+    row = subplans.get(tx, plan.plan_id) if plan.parent_plan_id is not None else None
+    if row is not None and row.integrated_at is not None:
+        raise errors.InvalidTransitionError(
+            f"the change of {plan.name} is in its parent already; only the parent can be taken back",
+            detail={"plan_id": plan.plan_id, "parent_plan_id": plan.parent_plan_id},
+            suggestions=[f"ca plan show {plan.parent_plan_id}"],
         )
 
 

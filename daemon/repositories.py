@@ -22,7 +22,8 @@ from store import errors
 log = logging.getLogger(__name__)
 
 PLAN_REFS = "refs/cleveragents/plans"
-"""Below it each plan has its refs: for each reversion base, checkpoint/…, partial/…, rollback/…, result; removed, applied/…."""
+"""Below it each plan has its refs: for each reversion base, checkpoint/…, partial/…, before/…, integrated/…, edited/…,
+rollback/…, result; resolved/…, removed, applied/…."""
 
 REPLACED = ".lost-"
 """Between the name of a repository that was replaced and the time when it was."""
@@ -47,6 +48,7 @@ _LOOKING = {"GIT_OPTIONAL_LOCKS": "0"}
 
 _locks: dict[Path, threading.RLock] = {}  # pyright: ignore[reportInvalidTypeForm]
 _locks_guard = threading.Lock()
+_histories: dict[Path, bytes] = {}
 
 
 class Project(msgspec.Struct, frozen=True):
@@ -171,6 +173,7 @@ def fetch_head(project: Project, here: Head) -> str | None:
 
 def _fetch(project: Project) -> None:
     """Fetch HEAD, and branches and tags for those who look at history in a sandbox."""
+    _histories.pop(project.repository, None)
     words = ["fetch", "-q", "--no-tags", "--prune", "--update-shallow", "--no-write-fetch-head", project.path]
     head_only = f"+HEAD:{FETCHED_REF}"
     try:
@@ -178,6 +181,16 @@ def _fetch(project: Project) -> None:
     except errors.InternalError:
         # some other branch may be broken or odd; the plan needs HEAD only
         private(project, [*words, head_only])
+
+
+def history(project: Project) -> bytes:
+    """The project's branches and tags as they were last fetched, a line each; only a fetch changes them."""
+    with lock(project):
+        known = _histories.get(project.repository)
+        if known is None:
+            refs = ["for-each-ref", "--format=%(objectname) %(refname)", "refs/heads", "refs/tags"]
+            known = _histories[project.repository] = private(project, refs)
+        return known
 
 
 def resolve(project: Project, names: Sequence[str]) -> list[str | None]:
@@ -215,10 +228,10 @@ def empty_tree(like: str) -> str:
     return _EMPTY_TREES[len(like)]
 
 
-def commit(project: Project, tree: str, parents: Sequence[str], message: str) -> str:
-    """Make a commit of ours in the private repository; its id."""
+def commit(project: Project, tree: str, parents: Sequence[str], message: str, *, durable: bool = True) -> str:
+    """Make a commit of ours in the private repository; its id. One that nobody refers to need not be `durable`."""
     named = [word for parent in parents for word in ("-p", parent)]
-    args = ["commit-tree", tree, *named]
+    args = [*(() if durable else ("-c", "core.fsync=none")), "commit-tree", tree, *named]
     made = git.run(args, git_dir=project.repository, input=message.encode() + b"\n", env=_COMMITTER)
     return made.decode().strip()
 
@@ -227,6 +240,12 @@ def move_refs(project: Project, refs: Iterable[tuple[str, str]]) -> None:
     """Let each ref of the private repository name its object, all or none."""
     orders = "".join(f"update {ref} {name}\n" for ref, name in refs)
     private(project, ["update-ref", "--no-deref", "--stdin"], feed=orders.encode())
+
+
+def pack_refs(project: Project) -> None:
+    """Keep all refs in one file; errors as of `git.call`."""
+    with lock(project):
+        private(project, ["pack-refs", "--all"])
 
 
 def plan_refs(project: Project, plan_id: str) -> dict[str, str]:
@@ -273,6 +292,7 @@ def _branch(ref: str) -> str | None:
 
 def _create(project: Project) -> None:
     """Make it under another name first, so that a half-made one is never taken for whole."""
+    _histories.pop(project.repository, None)
     fresh = project.repository.with_name(project.repository.name + ".new")
     if fresh.exists():
         shutil.rmtree(fresh)

@@ -82,8 +82,9 @@ async def _prune_plan(services: Services, plan: Plan) -> bool:
     """First the record, so that nobody relies on refs that are about to go; False when somebody works on the plan."""
     if not await services.db.write(lambda tx: _note(tx, plan.plan_id)):
         return False
-    for project in plans.projects(services.db.read, plan.plan_id):
-        await asyncio.to_thread(repositories.forget_plan, project_of(services.paths, project), plan.plan_id)
+    for one in [plan, *plans.below(services.db.read, plan.plan_id)]:
+        for project in plans.projects(services.db.read, one.plan_id):
+            await asyncio.to_thread(repositories.forget_plan, project_of(services.paths, project), one.plan_id)
     environments.remove(services.paths.environments, plan.plan_id)
     return True
 
@@ -93,6 +94,7 @@ def _note(tx: Transaction, plan_id: str) -> bool:
     if plan is None or not plan.terminal or (lock and not lock.stale(tx.clock)):
         return False
     journals.remove(tx, plan_id)
-    plans.update(tx, plan, pruned_at=tx.now)
-    tx.event("plan.pruned", plan_id=plan_id)
+    for one in [plan, *plans.below(tx, plan_id)]:
+        plans.update(tx, one, pruned_at=tx.now)
+        tx.event("plan.pruned", plan_id=one.plan_id)
     return True

@@ -32,13 +32,23 @@ class Checkpoint(msgspec.Struct, frozen=True):
 
 
 class _Record(msgspec.Struct, frozen=True):
-    """What is known of a sandbox; `last` is the commit that it was last equal to, `kept` what was copied into it."""
+    """What is known of a sandbox.
+
+    Attributes:
+        commit: What it was made for.
+        last: The commit that it was last equal to.
+        include: What was asked for beside it.
+        kept: What was copied in.
+        complete: Whether it is whole.
+        tree: The tree of `last`, where it is known.
+    """
 
     commit: str
     last: str
     include: list[str]
     kept: list[bytes]
     complete: bool
+    tree: str = ""
 
 
 def create(project: Project, plan_id: str, path: Path, commit: str, *, include: Sequence[str] = ()) -> list[str]:
@@ -83,7 +93,7 @@ def checkpoint(project: Project, plan_id: str, path: Path, name: str, parent: st
         staged = _stage(project, plan_id, path, parent)
         commit = _commit(project, plan_id, name, staged.tree, parent)
         crashpoints.reach("sandbox.committed")
-        _note(project, plan_id, commit)
+        _note(project, plan_id, commit, staged.tree)
         return Checkpoint(commit, staged.tree, staged.nested)
 
 
@@ -101,13 +111,17 @@ def restore(project: Project, plan_id: str, path: Path, commit: str) -> None:
         checkouts.switch(project, path, _index(project, plan_id), commit, keep=kept, keep_ignored=True)
         checkouts.give_git(project, path, _index(project, plan_id), commit)
         if record:
-            _fill(project, plan_id, path, msgspec.structs.replace(record, last=commit))
+            _fill(project, plan_id, path, msgspec.structs.replace(record, last=commit, tree=""))
 
 
-def remove(project: Project, plan_id: str, path: Path) -> None:
+def remove(project: Project, plan_id: str, path: Path, *, room: int = pool.SIZE) -> None:
     """Remove the sandbox; what it holds beyond the last checkpoint is kept under the plan's ref `removed` first.
 
-    A clean one goes to the pool, for the next plan.
+    Args:
+        project: The sandbox's project.
+        plan_id: The sandbox's plan.
+        path: The sandbox.
+        room: It goes to the pool, for the next plan, while there are fewer.
 
     Raises:
         CleverAgentsError: its state cannot be kept, or it cannot be removed; then it is still there.
@@ -117,7 +131,7 @@ def remove(project: Project, plan_id: str, path: Path) -> None:
         if checkouts.is_directory(path):
             _keep_state(project, plan_id, path, record)
             crashpoints.reach("sandbox.saved")
-            if not pool.put(project, path, _index(project, plan_id)):
+            if not pool.put(project, path, _index(project, plan_id), room=room):
                 checkouts.delete(path)
         else:
             checkouts.delete(path)
@@ -196,7 +210,7 @@ def _stage(project: Project, plan_id: str, path: Path, base: str | None) -> work
 
 def _commit(project: Project, plan_id: str, name: str, tree: str, parent: str | None) -> str:
     ref = repositories.plan_ref(plan_id, name)
-    if parent and changes.tree_of(project, parent) == tree:
+    if parent and _tree_of(project, plan_id, parent) == tree:
         commit = parent
     else:
         commit = repositories.commit(project, tree, [parent] if parent else [], f"{name} of plan {plan_id}")
@@ -206,8 +220,14 @@ def _commit(project: Project, plan_id: str, name: str, tree: str, parent: str | 
 
 def _keep_state(project: Project, plan_id: str, path: Path, record: _Record | None) -> None:
     last = record.last if record else None
+    if (
+        record
+        and record.tree
+        and worktrees.is_as_written(project.repository, path, _index(project, plan_id), record.tree)
+    ):
+        return
     staged = _stage(project, plan_id, path, last)
-    if last is None or changes.tree_of(project, last) != staged.tree:
+    if last is None or _tree_of(project, plan_id, last) != staged.tree:
         _commit(project, plan_id, _free_name(project, plan_id, "removed"), staged.tree, last)
 
 
@@ -245,10 +265,15 @@ def _write(project: Project, plan_id: str, record: _Record) -> None:
     repositories.write_file(_record_path(project, plan_id), msgspec.json.encode(record))
 
 
-def _note(project: Project, plan_id: str, last: str) -> None:
+def _note(project: Project, plan_id: str, last: str, tree: str) -> None:
     record = _record(project, plan_id)
     if record:
-        _write(project, plan_id, msgspec.structs.replace(record, last=last))
+        _write(project, plan_id, msgspec.structs.replace(record, last=last, tree=tree))
+
+
+def _tree_of(project: Project, plan_id: str, commit: str) -> str:
+    record = _record(project, plan_id)
+    return record.tree if record and record.tree and record.last == commit else changes.tree_of(project, commit)
 
 
 def _forget(project: Project, plan_id: str) -> None:

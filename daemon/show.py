@@ -2,17 +2,27 @@
 
 import base64
 import os
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Iterable, Sequence
+from typing import Any, Protocol, TypeVar
 
 import msgspec
 
 from daemon import actions, actors, changes, views
-from store import damage, jobs, names, plans
+from store import damage, jobs, names, trees
 from store.clock import Clock, rfc3339
 from store.database import Reader
 from store.records import Action, Actor, AsyncJob, Decision, Event, Lock, Plan, PlanProject, Project, Step, Worker
 from store.states import Phase, State, StepState
+
+
+class OfPlan(Protocol):
+    """Something that belongs to a plan."""
+
+    @property
+    def plan_id(self) -> str: ...
+
+
+P = TypeVar("P", bound=OfPlan)
 
 
 def moment(microseconds: int) -> str:
@@ -20,12 +30,46 @@ def moment(microseconds: int) -> str:
     return rfc3339(microseconds) or ""
 
 
+class _Parts:
+    """What belongs to some plans, read in one go."""
+
+    def __init__(self, db: Reader, records: Sequence[Plan]) -> None:
+        ids = [record.plan_id for record in records]
+        self.projects = _by_plan(trees.projects(db, ids))
+        self.steps = _by_plan(trees.steps(db, ids))
+        self.counts = _by_plan(trees.counts(db, ids))
+        self.subplans = {one.plan_id: one for one in trees.subplans(db, ids)}
+        needing = {one.parent_plan_id for one in self.subplans.values() if one.needs_json != "[]"}
+        self.items = trees.items(db, needing) if needing else {}
+        self.conflicting = {plan_id for plan_id, _ in trees.open_conflicts(db, ids)}
+
+
+def _by_plan(found: Iterable[P]) -> dict[str, list[P]]:
+    sorted_out: dict[str, list[P]] = {}
+    for one in found:
+        sorted_out.setdefault(one.plan_id, []).append(one)
+    return sorted_out
+
+
 def plan(db: Reader, record: Plan) -> views.PlanView:
     """A plan with everything that belongs to it; one of which something cannot be read is shown with that as its error."""
     try:
-        return _plan(db, record)
+        return _plan(record, _Parts(db, [record]))
     except damage.UnreadableRowError as error:
         return _damaged(record, error)
+
+
+def plan_list(db: Reader, records: Sequence[Plan], total: int) -> views.PlansView:
+    """Plans like that, however many; `total` is how many there are beyond these."""
+    return views.PlansView(plans=_plans(db, records), total=total)
+
+
+def _plans(db: Reader, records: Sequence[Plan]) -> list[views.PlanView]:
+    try:
+        parts = _Parts(db, records)
+        return [_plan(record, parts) for record in records]
+    except damage.UnreadableRowError:  # of one of them
+        return [plan(db, record) for record in records]
 
 
 def _damaged(record: Plan, error: damage.UnreadableRowError) -> views.PlanView:
@@ -45,6 +89,7 @@ def _damaged(record: Plan, error: damage.UnreadableRowError) -> views.PlanView:
         parent_plan_id=record.parent_plan_id,
         root_plan_id=record.root_plan_id,
         depth=record.depth,
+        subplan=None,
         base={},
         sandboxes=[],
         steps=[],
@@ -63,9 +108,11 @@ def _damaged(record: Plan, error: damage.UnreadableRowError) -> views.PlanView:
     )
 
 
-def _plan(db: Reader, record: Plan) -> views.PlanView:
-    projects = plans.projects(db, record.plan_id)
-    steps = plans.steps(db, record.plan_id)
+def _plan(record: Plan, parts: _Parts) -> views.PlanView:
+    projects = parts.projects.get(record.plan_id, [])
+    steps = parts.steps.get(record.plan_id, [])
+    counts = parts.counts.get(record.plan_id, [])
+    subplan = _subplan(record, parts)
     return views.PlanView(
         plan_id=record.plan_id,
         name=record.name,
@@ -82,10 +129,11 @@ def _plan(db: Reader, record: Plan) -> views.PlanView:
         parent_plan_id=record.parent_plan_id,
         root_plan_id=record.root_plan_id,
         depth=record.depth,
+        subplan=subplan,
         base={project.project: project.base for project in projects},
         sandboxes=[_sandbox(project) for project in projects],
-        steps=[_step(step) for step in steps],
-        children=_children(db, record),
+        steps=[_step(step, counts) for step in steps],
+        children=_children(counts),
         diff=_decoded(record, "diff_json", views.DiffStatView),
         applied=_decoded(record, "applied_json", views.AppliedView),
         error=_decoded(record, "error_json", views.ErrorView),
@@ -96,12 +144,32 @@ def _plan(db: Reader, record: Plan) -> views.PlanView:
         updated_at=moment(record.updated_at),
         started_at=rfc3339(record.started_at),
         finished_at=rfc3339(record.finished_at),
-        next=next_commands(record, steps),
+        next=next_commands(
+            record,
+            steps,
+            entered=subplan is not None and subplan.integrated_at is not None,
+            conflicting=record.plan_id in parts.conflicting,
+        ),
     )
 
 
-def next_commands(record: Plan, steps: Sequence[Step] = ()) -> list[str]:  # noqa: PLR0911  a table, one line a position
-    """The commands that make sense where a plan stands, the likeliest first."""
+def next_commands(
+    record: Plan, steps: Sequence[Step] = (), *, entered: bool = False, conflicting: bool = False
+) -> list[str]:
+    """The commands that make sense where a plan stands, the likeliest first.
+
+    Args:
+        record: The plan.
+        steps: Its steps.
+        entered: Whether it is a child whose change is in its parent.
+        conflicting: Whether it has conflicts that are not settled.
+    """
+    if record.parent_plan_id is not None:
+        return _next_of_child(record, entered=entered, conflicting=conflicting)
+    return _next_of_root(record, steps, conflicting=conflicting)
+
+
+def _next_of_root(record: Plan, steps: Sequence[Step], *, conflicting: bool) -> list[str]:  # noqa: PLR0911  a table, one line a position
     name = record.name
     over = [f"ca plan revert {name}", f"ca plan cancel {name}"]
     back = [f"ca plan rollback {name} {step}" for step in _step_before_the_last(steps)]
@@ -117,6 +185,8 @@ def next_commands(record: Plan, steps: Sequence[Step] = ()) -> list[str]:  # noq
             return [f"ca plan diff {name}", f"ca plan apply {name}", *back, *over]
         case Phase.APPLY, State.ERRORED | State.CONSTRAINED:
             return [f"ca plan errors {name}", f"ca plan apply {name}", *advice, *over]
+        case Phase.EXECUTE, State.ERRORED if conflicting:
+            return [*_settling(name), f"ca plan execute {name}", *over]
         case Phase.EXECUTE, State.ERRORED:
             return [f"ca plan errors {name}", f"ca plan execute {name}", *advice, *back, *over]
         case _, State.ERRORED:
@@ -127,14 +197,36 @@ def next_commands(record: Plan, steps: Sequence[Step] = ()) -> list[str]:  # noq
             return []
 
 
+def _next_of_child(record: Plan, *, entered: bool, conflicting: bool) -> list[str]:  # noqa: PLR0911  as above
+    """A child is never applied, and what it waits for is its parent's to do."""
+    name = record.name
+    above = f"ca plan show {name.rpartition('.')[0]}"
+    match record.state:
+        case State.QUEUED if record.job_id is None:
+            return [above, f"ca plan execute {name}", f"ca plan cancel {name}"]
+        case State.QUEUED | State.PROCESSING:
+            return [f"ca plan follow {name}", f"ca plan wait {name}", f"ca plan cancel {name}"]
+        case State.COMPLETE if entered:
+            return [f"ca plan diff {name}", above]
+        case State.COMPLETE:
+            return [f"ca plan diff {name}", above, f"ca plan revert {name}", f"ca plan cancel {name}"]
+        case State.ERRORED if conflicting:
+            return [*_settling(name), f"ca plan execute {name}", f"ca plan cancel {name}"]
+        case State.ERRORED:
+            advice = f'ca plan prompt {name} "…"'
+            return [f"ca plan errors {name}", f"ca plan execute {name}", advice, f"ca plan cancel {name}"]
+        case _:
+            return [above]
+
+
+def _settling(name: str) -> list[str]:
+    return [f"ca plan conflicts {name}", f"ca plan resolve {name} FILE --take parent|child|base|edited|PATH"]
+
+
 def _step_before_the_last(steps: Sequence[Step]) -> list[str]:
     """The step to which a rollback takes one step back; none when there is none."""
     ended = {step.finished_at: step.step_id for step in steps if step.state is StepState.SUCCEEDED}
     return [step_id for _, step_id in sorted(ended.items())][-2:-1]
-
-
-def plan_list(db: Reader, records: Sequence[Plan], total: int) -> views.PlansView:
-    return views.PlansView(plans=[plan(db, record) for record in records], total=total)
 
 
 def job(record: AsyncJob, clock: Clock) -> views.JobView:
@@ -264,7 +356,7 @@ def _sandbox(record: PlanProject) -> views.SandboxView:
     return views.SandboxView(record.project, record.strategy, record.sandbox_path, record.sandbox_status, uncarried)
 
 
-def _step(record: Step) -> views.StepView:
+def _step(record: Step, counts: Iterable[trees.Count]) -> views.StepView:
     return views.StepView(
         id=record.step_id,
         title=record.title,
@@ -275,19 +367,48 @@ def _step(record: Step) -> views.StepView:
         started_at=rfc3339(record.started_at),
         finished_at=rfc3339(record.finished_at),
         log=record.log,
+        children=_step_children(record, counts),
     )
 
 
-def _children(db: Reader, record: Plan) -> views.ChildrenView:
-    counts = dict.fromkeys(State, 0)
-    for _, state, number in plans.children(db, record.plan_id):
-        counts[State(state)] += number
-    return views.ChildrenView(
-        total=sum(counts.values()),
-        queued=counts[State.QUEUED],
-        processing=counts[State.PROCESSING],
-        complete=counts[State.COMPLETE],
-        applied=counts[State.APPLIED],
-        errored=counts[State.ERRORED] + counts[State.CONSTRAINED],
-        cancelled=counts[State.CANCELLED],
+def _subplan(record: Plan, parts: _Parts) -> views.SubplanView | None:
+    mine = parts.subplans.get(record.plan_id)
+    if mine is None:
+        return None
+    parent, step = mine.parent_plan_id, mine.step_id
+    return views.SubplanView(
+        step=step,
+        item=mine.item,
+        position=mine.position,
+        needs=[parts.items[parent, step, need] for need in damage.document(mine, "needs_json", list[int])],
+        paths=damage.document(mine, "paths_json", list[str]),
+        starts=mine.starts,
+        left_out=mine.fate == "left_out",
+        integrated_at=rfc3339(mine.integrated_at),
     )
+
+
+def _children(counts: Iterable[trees.Count]) -> views.ChildrenView:
+    return views.ChildrenView(**_numbers(counts))
+
+
+def _step_children(step: Step, counts: Iterable[trees.Count]) -> views.StepChildrenView | None:
+    if step.kind != "subplans":
+        return None
+    mine = [one for one in counts if one.step_id == step.step_id]
+    return views.StepChildrenView(**_numbers(mine), integrated=sum(one.integrated for one in mine))
+
+
+def _numbers(counts: Iterable[trees.Count]) -> dict[str, int]:
+    numbers = dict.fromkeys(State, 0)
+    for one in counts:
+        numbers[State(one.state)] += one.number
+    return {
+        "total": sum(numbers.values()),
+        "queued": numbers[State.QUEUED],
+        "processing": numbers[State.PROCESSING],
+        "complete": numbers[State.COMPLETE],
+        "applied": numbers[State.APPLIED],
+        "errored": numbers[State.ERRORED] + numbers[State.CONSTRAINED],
+        "cancelled": numbers[State.CANCELLED],
+    }

@@ -154,8 +154,22 @@ def _plan_project(project: records.PlanProject) -> Wrong:
 
 def _step(step: records.Step) -> Wrong:
     document(step, "spec_json", actions.StepSpec)
+    _document(step, "tips_json", dict[str, tuple[str, str]])
     yield from _id(step, "plan_id")
     yield from _range(step, "position", "attempt", "pid", "process_start")
+
+
+def _subplan(row: records.Subplan) -> Wrong:
+    document(row, "needs_json", list[int])
+    document(row, "paths_json", list[str])
+    _document(row, "tips_json", dict[str, tuple[str, str]])
+    yield from _id(row, "plan_id", "parent_plan_id")
+    yield from _range(row, "position", "timeout_s", "starts", "retry", "admitted")
+
+
+def _conflict(conflict: records.Conflict) -> Wrong:
+    yield from _id(conflict, "plan_id", "child_plan_id")
+    yield from _range(conflict, "position", "base_mode", "parent_mode", "child_mode", "taken_mode")
 
 
 def _failure(failure: records.Failure) -> Wrong:
@@ -195,6 +209,8 @@ _CHECKS: Mapping[type[Record], Callable[[Any], Wrong]] = {
     records.Plan: _plan,
     records.PlanProject: _plan_project,
     records.Step: _step,
+    records.Subplan: _subplan,
+    records.Conflict: _conflict,
     records.Failure: _failure,
     records.AsyncJob: _job,
     records.Event: _event,
@@ -252,7 +268,7 @@ def _gaps(record: type[Record], part: str) -> Kin:
 
 _KIN = (
     *(_without(record, "plans") for record in (records.PlanProject, records.Step, records.Decision, records.Failure)),
-    *(_without(record, "plans") for record in (records.AsyncJob, records.Journal)),
+    *(_without(record, "plans") for record in (records.AsyncJob, records.Journal, records.Subplan, records.Conflict)),
     _without(records.JournalEntry, "journals"),
     _gaps(records.Plan, "plan_projects"),
     _gaps(records.Plan, "steps"),
@@ -267,6 +283,17 @@ _KIN = (
         records.Plan,
         "the plan that it is a part of is not there",
         "parent_plan_id IS NOT NULL AND NOT EXISTS (SELECT 1 FROM plans WHERE plans.plan_id = this.parent_plan_id)",
+    ),
+    Kin(
+        records.Subplan,
+        "its plan is not a child of the one that it is to enter",
+        f"NOT EXISTS (SELECT 1 {_OF_PLAN.format('plans')} AND plans.parent_plan_id = this.parent_plan_id)",
+    ),
+    Kin(
+        records.Plan,
+        "some of its children are missing",
+        "EXISTS (SELECT 1 FROM subplans WHERE subplans.parent_plan_id = this.plan_id "
+        "GROUP BY step_id HAVING count(*) <> max(position) + 1)",
     ),
     IDLE,
     MISPLACED,

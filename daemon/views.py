@@ -23,7 +23,25 @@ class SandboxView(View, frozen=True):
     uncarried: list[str]
 
 
+class ChildrenView(View, frozen=True):
+    total: int
+    queued: int
+    processing: int
+    complete: int
+    applied: int
+    errored: int
+    cancelled: int
+
+
+class StepChildrenView(ChildrenView, frozen=True):
+    """The children of one step; `integrated` are those whose change entered the parent."""
+
+    integrated: int
+
+
 class StepView(View, frozen=True):
+    """One step; `children` counts those of a subplans step."""
+
     id: str
     title: str
     kind: str
@@ -33,16 +51,31 @@ class StepView(View, frozen=True):
     started_at: str | None
     finished_at: str | None
     log: str | None
+    children: StepChildrenView | None
 
 
-class ChildrenView(View, frozen=True):
-    total: int
-    queued: int
-    processing: int
-    complete: int
-    applied: int
-    errored: int
-    cancelled: int
+class SubplanView(View, frozen=True):
+    """What a child is to its parent.
+
+    Attributes:
+        step: The parent's step that it belongs to.
+        item: What it is for.
+        position: Its place in the order in which the children enter the parent.
+        needs: The items whose children have to be in the parent before it starts.
+        paths: The paths that it declares to change.
+        starts: How often it was started.
+        left_out: Whether its parent goes on without it.
+        integrated_at: When its change entered the parent.
+    """
+
+    step: str
+    item: str
+    position: int
+    needs: list[str]
+    paths: list[str]
+    starts: int
+    left_out: bool
+    integrated_at: str | None
 
 
 class DiffStatView(View, frozen=True):
@@ -127,6 +160,7 @@ class PlanView(View, frozen=True):
     parent_plan_id: str | None
     root_plan_id: str
     depth: int
+    subplan: SubplanView | None
     base: dict[str, str | None]
     sandboxes: list[SandboxView]
     steps: list[StepView]
@@ -183,14 +217,88 @@ class DecisionView(View, frozen=True):
 
 
 class PlanTreeView(View, frozen=True):
+    """A plan's decisions, and its children in the order in which they enter it; `item` is None for a root plan."""
+
+    plan_id: str
+    name: str
+    item: str | None
+    phase: str
+    state: str
     decisions: list[DecisionView]
     children: list["PlanTreeView"]
 
 
-class PlanErrorsView(View, frozen=True):
-    """The error a plan stands in, and what its failed steps said last."""
+class VersionView(View, frozen=True):
+    """One version of a file in conflict.
+
+    Attributes:
+        mode: git's mode in octal, such as 100644.
+        blob: The id of its content.
+        bytes: Its size.
+        binary: Whether it is no text.
+        text: The text, when it was asked for, is text and not too long to show.
+    """
+
+    mode: str
+    blob: str
+    bytes: int
+    binary: bool
+    text: str | None
+
+
+class MergeConflictView(View, frozen=True):
+    """A file that two sides changed in ways that do not fit together; a version is None where the file is absent.
+
+    Attributes:
+        path: In the project; several projects are told apart by `project`.
+        kind: content, binary, rename, delete/modify, mode, … as in the error's detail.
+        status: open or resolved.
+        taken: Which version was chosen: base, parent, child, edited or file; None while it is open.
+        child_plan_id: The child that was to enter the parent; of Apply the plan itself. `child_name`, `item` likewise.
+        parent: The parent's version; of Apply the project's.
+        child: The child's version; of Apply the plan's.
+    """
+
+    project: str
+    path: str
+    path_base64: str | None
+    kind: str
+    status: str
+    taken: str | None
+    child_plan_id: str
+    child_name: str
+    item: str | None
+    base: VersionView | None
+    parent: VersionView | None
+    child: VersionView | None
+
+
+class PlanConflictsView(View, frozen=True):
+    """What keeps a plan from going on; `checkouts` are directories in which the merged files can be edited, by project."""
 
     plan_id: str
+    conflicts: list[MergeConflictView]
+    total: int
+    checkouts: dict[str, str]
+
+
+class PlanErrorsView(View, frozen=True):
+    """The error a plan stands in, what its failed steps said last, and those of its children that failed."""
+
+    plan_id: str
+    error: ErrorView | None
+    steps: list["FailedStepView"]
+    children: list["FailedChildView"]
+    next: list[str]
+
+
+class FailedChildView(View, frozen=True):
+    """A child that failed; `step` is its parent's, `steps` are its own."""
+
+    plan_id: str
+    name: str
+    step: str
+    item: str
     error: ErrorView | None
     steps: list["FailedStepView"]
     next: list[str]
@@ -209,8 +317,8 @@ class ArtifactView(View, frozen=True):
     """One thing that a plan made.
 
     Attributes:
-        kind: base, checkpoint, partial, rollback, result, removed or applied (commits in the private repository), log, prompt
-            (files), sandbox (a directory).
+        kind: base, checkpoint, partial, before, integrated, edited, resolved, rollback, result, removed or applied (objects in
+            the private repository), log, prompt (files), sandbox (a directory).
         project: None for a file.
         step: The step it belongs to, None when it is no step's.
         attempt: The step's attempt.
@@ -477,7 +585,15 @@ class DiagnosticsView(View, frozen=True):
 
 
 class DryRunView(View, frozen=True):
-    """What `plan use --dry-run` would do; nothing was stored."""
+    """What `plan use --dry-run` would do; nothing was stored.
+
+    Attributes:
+        steps: As the action has them.
+        base: What each project is now.
+        checks: What would be run on the merged result before it is applied.
+        plans: How many plans the tree has, the root included.
+        tree: The plan and all below it.
+    """
 
     action: str
     projects: list[str]
@@ -486,6 +602,107 @@ class DryRunView(View, frozen=True):
     arguments: dict[str, Any]
     include: list[str]
     steps: list[dict[str, Any]]
+    base: list["DryRunBaseView"]
+    checks: list["DryRunCheckView"]
+    plans: int
+    tree: "DryRunPlanView"
+
+
+class DryRunBaseView(View, frozen=True):
+    """What a plan would start from in one project.
+
+    Attributes:
+        head: The commit that is checked out; None for a folder and when there is none yet.
+        branch: None when HEAD is detached, and for a folder.
+        modified: How many files differ from it, untracked ones included.
+        base: The commit of ours that has them all.
+        uncarried: What no sandbox gets, each with the reason.
+    """
+
+    project: str
+    path: str
+    strategy: str
+    head: str | None
+    branch: str | None
+    modified: int
+    base: str
+    uncarried: list[str]
+
+
+class DryRunCheckView(View, frozen=True):
+    name: str
+    run: str
+
+
+class DryRunPlanView(View, frozen=True):
+    """One plan of a tree that was only tried.
+
+    Attributes:
+        decided_by: The strategy actor that would decide its steps; None when they are known.
+        include: Ignored files that are copied into its sandboxes.
+        missing: Those of them that are not there, by project.
+        steps: In the order in which they run, every value filled in.
+    """
+
+    action: str
+    projects: list[str]
+    arguments: dict[str, Any]
+    decided_by: str | None
+    read_only: bool
+    include: list[str]
+    missing: dict[str, list[str]]
+    setup: str | None
+    steps: list["DryRunStepView"]
+
+
+class DryRunStepView(View, frozen=True):
+    id: str
+    title: str
+    kind: str
+    needs: list[str]
+    project: str
+    run: str | None
+    prompt: str | None
+    timeout: float | None
+    retries: int
+    subplans: "DryRunSubplansView | None"
+
+
+class DryRunSubplansView(View, frozen=True):
+    """The children of a step, in the order in which they enter their parent, and the limits under which they run."""
+
+    action: str
+    mode: str
+    max_parallel: int
+    fail_fast: bool
+    merge: str
+    retries: int
+    timeout: float | None
+    overlaps: list["OverlapView"]
+    children: list["DryRunChildView"]
+
+
+class DryRunChildView(View, frozen=True):
+    """A child: what it is for, which items come before it, what it declares to change, and what it does."""
+
+    item: str
+    needs: list[str]
+    paths: list[str]
+    plan: DryRunPlanView
+
+
+class OverlapView(View, frozen=True):
+    """Children that declare to change the same, and so do not run at the same time.
+
+    Attributes:
+        path: What is declared.
+        items: Whose children declare it.
+        below: Whose children declare something below it.
+    """
+
+    path: str
+    items: list[str]
+    below: list[str]
 
 
 class RemovedView(View, frozen=True):

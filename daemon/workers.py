@@ -4,19 +4,24 @@ A worker that finds nothing to do sleeps until a commit queues a job; the poll i
 queued. While phases run, their jobs beat and their locks are renewed, all in one transaction; a phase that lost its lock is
 stopped. A phase that was told to stop and does not beats no more: its job is failed as stuck, and its worker goes on
 without it. What it writes later is refused.
+
+`async.max_workers` limits the phases that work. One that waits for its children lends its place to another, and so there may be
+more slots than places for a while.
 """
 
 import asyncio
 import logging
 from collections import deque
-from collections.abc import Awaitable, Callable, Collection, Mapping
-from contextlib import suppress
+from collections.abc import AsyncGenerator, Awaitable, Callable, Collection, Mapping
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
 
 import msgspec
 
 from daemon import aside, views
 from daemon.holding import owner_of
-from daemon.lifecycle import BY_USER, Claim, Lifecycle
+from daemon.lifecycle import Lifecycle
+from daemon.moves import Claim
+from daemon.parents import BY_USER
 from daemon.settings import Settings
 from daemon.tokens import Stop, Stopped, Token
 from store import damage, errors, jobs, locks
@@ -27,7 +32,7 @@ from store.states import Phase
 
 log = logging.getLogger(__name__)
 
-_FREED = frozenset({"lock.released", "lock.expired"})
+_FREED = frozenset({"lock.released", "lock.expired", "subplan.admitted"})
 """Events after which a queued job may run that could not before."""
 
 Mend = Callable[[Collection[str]], Awaitable[list[str]]]
@@ -51,6 +56,8 @@ class Running(msgspec.Struct, frozen=True):
     token: Token
     over: "asyncio.Future[None]"
     """Done when the phase has ended, or when its worker is not to wait for it any longer."""
+    lend: Callable[[], AbstractAsyncContextManager[None]]
+    """A context in which the phase only waits: its place is another one's, and is asked for again at the end."""
 
 
 class Workers:
@@ -72,6 +79,9 @@ class Workers:
         self._slots: dict[str, asyncio.Task[None]] = {}
         self._idle: deque[asyncio.Future[None]] = deque()
         self._running: dict[str, Running] = {}
+        self._taken = 0
+        self._lent: set[str] = set()
+        self._back: deque[asyncio.Future[None]] = deque()
         self._live = 0
         self._queued = 0
         self._poll: asyncio.TimerHandle | None = None
@@ -144,11 +154,20 @@ class Workers:
         await self._db.write(jobs.stop_workers)
         return left
 
+    @property
+    def _places(self) -> int:
+        """How many phases may work at the same time."""
+        return int(self._config.value("async.max_workers"))
+
+    @property
+    def _slot_count(self) -> int:
+        return self._places + len(self._lent)
+
     def _wanted(self) -> list[str]:
-        return [f"worker-{number}" for number in range(1, int(self._config.value("async.max_workers")) + 1)]
+        return [f"worker-{number}" for number in range(1, self._slot_count + 1)]
 
     def _open_slots(self) -> None:
-        if not self._started or self._draining or self._live >= int(self._config.value("async.max_workers")):
+        if not self._started or self._draining or self._live >= self._slot_count:
             return
         for worker_id in self._wanted():
             task = self._slots.get(worker_id)
@@ -171,18 +190,72 @@ class Workers:
 
     async def _slot(self, worker_id: str) -> None:
         number = int(worker_id.rpartition("-")[2])
-        while not self._draining and number <= int(self._config.value("async.max_workers")):
+        while not self._draining and number <= self._slot_count:
+            if self._taken >= self._places:
+                await self._rest()
+                continue
             queued = self._queued
+            self._taken += 1
             try:
                 claim = await self._db.write(lambda tx: self._lifecycle.claim(tx, worker_id))
             except errors.CleverAgentsError as error:
+                self._leave_place()
                 await self._after_failed_claim(error)
                 continue
             if claim is not None:
                 await self._carry_out(claim)
-            elif queued == self._queued and not self._draining:
-                await self._rest()
+            else:
+                self._give_place_back()  # nobody else is woken: nothing may run
+                if queued == self._queued and not self._draining:
+                    await self._rest()
         self._wake_one()  # what woke a slot that is no longer wanted is for another one
+        if not self._draining:
+            try:
+                await self._db.write(lambda tx: jobs.stop_worker(tx, worker_id))
+            except errors.CleverAgentsError as error:  # the next daemon finds it idle, and stops it
+                log.warning("%s has stopped, and that could not be noted: %s", worker_id, error.message)
+
+    def _leave_place(self) -> None:
+        """A place is free: for a phase that lent its own, else for the next job."""
+        self._give_place_back()
+        self._wake_one()
+
+    def _give_place_back(self) -> None:
+        self._taken -= 1
+        while self._back and self._taken < self._places:
+            waiter = self._back.popleft()
+            if not waiter.done():
+                self._taken += 1
+                waiter.set_result(None)
+
+    @asynccontextmanager
+    async def _lend(self, job_id: str, token: Token) -> AsyncGenerator[None]:
+        """While a phase only waits, its place is another one's; it goes on when there is a place again.
+
+        Raises:
+            Stopped: the phase is to stop, and needs no place for that.
+        """
+        self._lent.add(job_id)
+        self._leave_place()
+        self._open_slots()
+        yield
+        if job_id not in self._lent:  # nobody waits for this phase any more
+            return
+        if self._taken >= self._places:
+            waiter: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+            self._back.append(waiter)
+            try:
+                await token.watch(waiter)
+            except BaseException:
+                if waiter.done():
+                    self._leave_place()
+                waiter.cancel()
+                raise
+        else:
+            self._taken += 1
+        self._lent.discard(job_id)
+        for _ in range(len(self._idle)):
+            self._wake_one()
 
     async def _after_failed_claim(self, error: errors.CleverAgentsError) -> None:
         """A job that cannot be read would stop all others: it is set aside. Any other cause may go away by itself."""
@@ -222,7 +295,9 @@ class Workers:
     async def _carry_out(self, claim: Claim) -> None:
         """Until the phase has ended, or is given up."""
         job_id = claim.job.job_id
-        running = Running(claim, Token(), asyncio.get_running_loop().create_future())
+        token = Token()
+        over: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        running = Running(claim, token, over, lambda: self._lend(job_id, token))
         if claim.job.cancel_requested_at is not None:  # asked for while an earlier daemon had the job
             running.token.stop(Stop.CANCELLED)
         self._running[job_id] = running
@@ -235,6 +310,10 @@ class Workers:
             deadline.cancel()
         del self._running[job_id]
         self._told.pop(job_id, None)
+        if job_id in self._lent:  # it was stopped while it waited
+            self._lent.discard(job_id)
+        else:
+            self._leave_place()
         if not self._running:
             self._end_beats()
         if phase.done():
@@ -275,7 +354,8 @@ class Workers:
         elif reason in {Stop.SHUTDOWN, Stop.KILL}:
             await self._record(claim, lambda tx: self._lifecycle.requeue(tx, claim, ended=reason is Stop.KILL))
         elif reason is Stop.TIMED_OUT:
-            text = f"the job did not end within async.job_timeout ({claim.job.timeout_s} s)"
+            limit = "async.job_timeout" if claim.plan.parent_plan_id is None else "the timeout of its subplans step"
+            text = f"the job did not end within {limit} ({claim.job.timeout_s} s)"
             await self._record_failure(claim, errors.TimedOutError(text))
         else:
             text = "the plan's lock was lost while the phase ran; its processes were ended"

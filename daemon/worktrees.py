@@ -72,6 +72,14 @@ def stage(
     return Staged(tree, added, nested, b"could not open directory" in found.stderr)
 
 
+def is_as_written(git_dir: Path, work_tree: Path, index: Path, tree: str) -> bool:
+    """Whether a directory holds what it held when `tree` was written of it, as far as git can tell by looking once."""
+    record = index.with_name(f"{index.name}.tree")
+    if not record.exists() or record.read_bytes() != _signature(index) + b" " + tree.encode():
+        return False
+    return not differing(git_dir, work_tree, index)
+
+
 def differing(git_dir: Path, work_tree: Path, index: Path) -> list[bytes]:
     """The paths in which a directory differs from its index, ignored files left out; nothing is written."""
     asked = ["status", "--porcelain=v1", "-z", "--untracked-files=all", "--no-renames", "--ignore-submodules=dirty"]

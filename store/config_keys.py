@@ -78,6 +78,8 @@ _ALL: Final = (
     Key("async.retention", "duration", 7 * _DAY, "How long finished jobs and their logs are kept."),
     Key("plan.concurrency", "int", 4, "Root plans in Execute at the same time; the rest queue.",
         minimum=1, maximum=64),
+    Key("plan.max-child-depth", "int", 5, "How deep subplans may be nested; a plan of its own has depth 0.",
+        minimum=1, maximum=20, project_scopable=True),
     Key("plan.max-reversions", "int", 3, "How often one plan may be reverted.", minimum=0, maximum=20),
     Key("plan.retention", "duration", 30 * _DAY, "How long an applied plan can be undone."),
     Key("events.retention", "duration", 30 * _DAY, "How long events are kept; the last of each plan always is."),

@@ -39,6 +39,8 @@ TABLES: dict[type[Record], Table] = {
     records.Plan: Table("plans", ("plan_id",)),
     records.PlanProject: Table("plan_projects", ("plan_id", "position")),
     records.Step: Table("steps", ("plan_id", "step_id")),
+    records.Subplan: Table("subplans", ("plan_id",)),
+    records.Conflict: Table("conflicts", ("plan_id", "position")),
     records.Decision: Table("decisions", ("decision_id",)),
     records.Failure: Table("failures", ("failure_id",)),
     records.AsyncJob: Table("async_jobs", ("job_id",)),

@@ -12,6 +12,11 @@ def since(db: Reader, seq: int, *, plan_id: str | None = None, limit: int = 1000
     return db.all(Event, _SQL["since"], {"since": seq, "plan_id": plan_id, "limit": limit})
 
 
+def since_in_tree(db: Reader, seq: int, *, plan_id: str, limit: int = 1000) -> list[Event]:
+    """Events of a plan and of all its children after `seq`, oldest first."""
+    return db.all(Event, _SQL["since_in_tree"], {"since": seq, "plan_id": plan_id, "limit": limit})
+
+
 def last(db: Reader, limit: int, *, plan_id: str | None = None) -> list[Event]:
     """The newest `limit` events, in order."""
     return db.all(Event, _SQL["last"], {"plan_id": plan_id, "limit": limit})
@@ -19,6 +24,11 @@ def last(db: Reader, limit: int, *, plan_id: str | None = None) -> list[Event]:
 
 def count(db: Reader, *, plan_id: str | None = None) -> int:
     return int(db.scalar(_SQL["count"], {"plan_id": plan_id}))
+
+
+def count_in_tree(db: Reader, *, plan_id: str) -> int:
+    """How many events there are of a plan and of all its children."""
+    return int(db.scalar(_SQL["count_in_tree"], {"plan_id": plan_id}))
 
 
 def newest(db: Reader) -> int:

@@ -103,12 +103,16 @@ def move(
 
 def cancel(tx: Transaction, job: AsyncJob, reason: str) -> AsyncJob | None:
     """A queued job is cancelled, a running one is asked to stop; `None` when it is neither any more."""
-    bindings = {"job_id": job.job_id, "now": tx.now, "reason": reason}
-    cancelled = tx.one(AsyncJob, _SQL["cancel_queued"], bindings)
+    cancelled = tx.one(AsyncJob, _SQL["cancel_queued"], {"job_id": job.job_id, "now": tx.now, "reason": reason})
     if cancelled is not None:
         tx.event("job.cancelled", plan_id=job.plan_id, job_id=job.job_id, reason=reason)
         return cancelled
-    asked = tx.one(AsyncJob, _SQL["request_cancel"], bindings)
+    return ask_to_stop(tx, job, reason)
+
+
+def ask_to_stop(tx: Transaction, job: AsyncJob, reason: str) -> AsyncJob | None:
+    """Whoever has the job, or claims it next, is to stop what it began; `None` when it is over."""
+    asked = tx.one(AsyncJob, _SQL["request_cancel"], {"job_id": job.job_id, "now": tx.now, "reason": reason})
     if asked is not None:
         tx.event("job.cancel-requested", plan_id=job.plan_id, job_id=job.job_id, reason=reason)
     return asked
@@ -177,6 +181,10 @@ def workers(db: Reader) -> list[Worker]:
 
 def worker_idle(tx: Transaction, worker_id: str) -> None:
     _worker_seen(tx, worker_id, "idle", None)
+
+
+def stop_worker(tx: Transaction, worker_id: str) -> None:
+    tx.execute(_SQL["stop_worker"], (worker_id,))
 
 
 def stop_workers(tx: Transaction) -> None:

@@ -125,6 +125,16 @@ def get(db: Reader, resource_type: str, resource_id: str) -> Lock | None:
     return db.one(Lock, _SQL["get"], (resource_type, resource_id))
 
 
+def of_files(db: Reader, project: str) -> list[Lock]:
+    """The leases on files of a project, those that ran out included."""
+    return db.all(Lock, _SQL["files"], {"first": f"{project}:", "beyond": f"{project};"})
+
+
+def files_of(db: Reader, owner: str) -> list[Lock]:
+    """The leases on files that `owner` has."""
+    return db.all(Lock, _SQL["files_of"], (owner,))
+
+
 def all_locks(db: Reader) -> list[Lock]:
     return db.all(Lock, _SQL["list"])
 

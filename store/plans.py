@@ -98,9 +98,14 @@ def over_before(db: Reader, before: int, *, with_sandbox: bool = False, limit: i
     return db.all(Plan, _SQL["over_before"], wanted)
 
 
-def children(db: Reader, plan_id: str) -> list[tuple[str, str, int]]:
-    """How many children a plan has in each phase and state."""
-    return [(str(row[0]), str(row[1]), int(row[2])) for row in db.execute(_SQL["children"], (plan_id,))]
+def below(db: Reader, plan_id: str) -> list[Plan]:
+    """All plans below a plan, those that do not count any more included."""
+    return db.all(Plan, _SQL["below"], (plan_id,))
+
+
+def family_size(db: Reader, root_plan_id: str) -> int:
+    """How many plans the tree of a root plan has, itself included, children that count no more left out."""
+    return int(db.scalar(_SQL["family_size"], (root_plan_id,)))
 
 
 def next_number(tx: Transaction, stem: str) -> int:
@@ -138,6 +143,11 @@ def update_step(tx: Transaction, plan_id: str, step_id: str, **changes: Value) -
 
 def decisions(db: Reader, plan_id: str) -> list[Decision]:
     return db.whole(Decision, _SQL["decisions"], (plan_id,))
+
+
+def guidance(db: Reader, plan_id: str) -> list[Decision]:
+    """What people decided about a plan, oldest first."""
+    return db.whole(Decision, _SQL["guidance"], (plan_id,))
 
 
 def add_decision(tx: Transaction, decision: Decision) -> None:

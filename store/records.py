@@ -119,7 +119,11 @@ class PlanProject(Record, frozen=True):
 
 
 class Step(Record, frozen=True):
-    """One unit of Execute, with the process that carries it out while it runs."""
+    """One unit of Execute, with the process that carries it out while it runs.
+
+    Attributes:
+        tips_json: Of a `subplans` step: for each project the plan's `[commit, tree]` when the step began.
+    """
 
     plan_id: str
     step_id: str
@@ -138,6 +142,67 @@ class Step(Record, frozen=True):
     pid: int | None
     process_start: int | None
     boot_id: str | None
+    tips_json: str | None = None
+
+
+class Subplan(Record, frozen=True):
+    """A child as its parent sees it: which item it is for, and how far it is on its way into the parent.
+
+    Attributes:
+        position: Its place in the order of integration.
+        needs_json: The positions of the children that have to be integrated before it starts.
+        paths_json: The paths that it declares to change.
+        timeout_s: Seconds that each of its jobs may take; 0 is no limit.
+        resolved: Whether its own children are known from when its parent's were.
+        starts: How often it was started.
+        retry: Whether it is to be started again although it failed.
+        fate: `dropped` when its parent cancelled it, `left_out` when its parent goes on without it.
+        admitted: The fence of the parent's lock under which its jobs may run.
+        tips_json: For each project the parent's `[commit, tree]` after its integration.
+    """
+
+    plan_id: str
+    parent_plan_id: str
+    step_id: str
+    position: int
+    item: str
+    needs_json: str
+    paths_json: str
+    timeout_s: int = 0
+    resolved: int = 0
+    starts: int = 0
+    retry: int = 0
+    fate: str | None = None
+    admitted: int | None = None
+    integrated_at: int | None = None
+    tips_json: str | None = None
+
+
+class Conflict(Record, frozen=True):
+    """A file that a child and its parent changed in ways that do not fit together; `None` stands for absent.
+
+    Attributes:
+        plan_id: The parent.
+        base_mode: git's mode of the version that both started from, `base` its blob; so for `parent` and `child`.
+        taken: Which version was chosen: base, parent, child, edited or file; None while the conflict is open.
+        taken_mode: The mode of what was chosen, `taken_blob` its blob; both None when the file is to be absent.
+    """
+
+    plan_id: str
+    child_plan_id: str
+    position: int
+    project: str
+    path: bytes
+    kind: str
+    base_mode: int | None
+    base: str | None
+    parent_mode: int | None
+    parent: str | None
+    child_mode: int | None
+    child: str | None
+    taken: str | None = None
+    taken_mode: int | None = None
+    taken_blob: str | None = None
 
 
 class Decision(Record, frozen=True):

@@ -10,17 +10,20 @@ Lines of a prompt that it understands:
     keep FILE                the whole prompt, as it arrived
     wait PIPE                say so in PIPE.arrived, then read PIPE to its end
     need TEXT                end with 3 unless TEXT is somewhere else in the prompt too
+    ask TEXT                 end with 4 unless people said TEXT as guidance
+    follow FILE              the lines of FILE as if they were in the prompt here
     fail CODE                end with CODE
 """
 
 import json
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 
 def do(prompt: str) -> int:
-    for line in prompt.splitlines():
+    for line in lines_of(prompt):
         verb, _, rest = line.partition(" ")
         words = rest.split(" ", 1 if verb == "append" else -1)
         match verb, words:
@@ -38,12 +41,23 @@ def do(prompt: str) -> int:
             case "need", _ if prompt.count(rest) == 1:
                 sys.stderr.write(f"nobody told me {rest}\n")
                 return 3
+            case "ask", _ if rest not in prompt.partition("## Guidance")[2]:
+                sys.stderr.write("what is the word?\n")
+                return 4
             case "fail", [code]:
                 sys.stdout.write("this is too hard\n")
                 return int(code)
             case _:
                 pass
     return 0
+
+
+def lines_of(prompt: str) -> Iterator[str]:
+    for line in prompt.splitlines():
+        if line.startswith("follow "):
+            yield from Path(line.removeprefix("follow ")).read_text("utf-8").splitlines()
+        else:
+            yield line
 
 
 def plan(document: dict[str, Any]) -> dict[str, Any]:

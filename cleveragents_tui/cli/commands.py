@@ -75,7 +75,9 @@ def words(context: click.Context) -> str:
 NAMED = {
     "plan": "plan", "plans": "plan", "project": "project", "projects": "project", "action": "action", "job": "job",
     "jobs": "job", "actor": "actor", "key": "key", "keys": "key", "pairs_": "pair", "step": "step", "profile": "profile",
-    "mode": "mode", "file": "file", "path": "directory",
+    "child": "child", "mode": "mode", "file": "file", "path": "directory",
+    "conflict": "conflict", "conflicts": "conflict",
+    "take": "version",
 }  # fmt: skip
 """What a parameter of this name stands for, for completion in a shell."""
 

@@ -46,8 +46,9 @@ def candidates(context: click.Context, kind: str, incomplete: str) -> Items:
     if kind == "noun":
         assert context.parent is not None, "only verbs of a noun have a parameter of that name"
         kind = context.parent.info_name or ""
-    if kind in {"file", "directory"} or (kind == "project" and incomplete.startswith((".", "/", "~"))):
-        return [CompletionItem(incomplete, type="file" if kind == "file" else "dir")]
+    is_path = kind in {"project", "version"} and incomplete.startswith((".", "/", "~"))
+    if kind in {"file", "directory"} or is_path:
+        return [CompletionItem(incomplete, type="file" if kind in {"file", "version"} else "dir")]
     source = _SOURCES.get(kind)
     if source is None:
         return []
@@ -109,6 +110,30 @@ def _steps(session: Session, context: click.Context, _incomplete: str) -> Words:
     return [(step.id, step.state) for step in _ask(session, protocol.PlanShow(plan=plan)).steps]
 
 
+def _conflicts(session: Session, context: click.Context, _incomplete: str) -> Words:
+    plan = _ask(session, protocol.PlanShow(plan=context.params.get("plan") or ""))
+    files: list[dict[str, str]] = plan.error.detail.get("files", []) if plan.error else []
+    for file in files:
+        several = len(plan.projects) > 1
+        yield (f"{wording.short_name(file['project'])}:{file['path']}" if several else file["path"]), file["kind"]
+
+
+def _versions(_session: Session, _context: click.Context, _incomplete: str) -> Words:
+    return [
+        ("parent", "as it is in the parent"),
+        ("child", "as the child has it"),
+        ("base", "as both started from it"),
+        ("edited", "as it was edited in the checkout"),
+    ]
+
+
+def _children(session: Session, context: click.Context, _incomplete: str) -> Words:
+    plan = context.params.get("plan") or next(iter(context.args), "")
+    for child in _ask(session, protocol.PlanList(parent=plan, limit=RECENT)).plans:
+        if child.subplan is not None:
+            yield child.subplan.item, f"{child.name}, {wording.position(child)}"
+
+
 def _projects(session: Session, _context: click.Context, incomplete: str) -> Words:
     found = _ask(session, protocol.ProjectList()).projects
     return _names([(project.name, project.path) for project in found], incomplete)
@@ -168,6 +193,9 @@ _SOURCES: Mapping[str, Callable[[Session, click.Context, str], Words]] = {
     "plan": _plans,
     "job": _jobs,
     "step": _steps,
+    "child": _children,
+    "conflict": _conflicts,
+    "version": _versions,
     "project": _projects,
     "action": _actions,
     "actor": _actors,

@@ -10,7 +10,7 @@ import msgspec
 from cleveragents_tui import client, wording
 from cleveragents_tui.cli import logs
 from cleveragents_tui.cli.commands import Noun
-from cleveragents_tui.cli.progress import TAIL_SECONDS, print_labelled
+from cleveragents_tui.cli.following import TAIL_SECONDS, print_labelled
 from cleveragents_tui.cli.session import Session
 from cleveragents_tui.cli.several import each
 from cleveragents_tui.cli.tables import Cell, Column, pairs, table

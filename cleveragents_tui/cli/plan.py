@@ -2,8 +2,8 @@
 
 from cleveragents_tui.cli.commands import LazyNoun
 
-_MOVES, _READING, _WAITING, _HISTORY, _RECOVERY = (
-    f"cleveragents_tui.cli.plan_{part}" for part in ("moves", "reading", "waiting", "history", "recovery")
+_MOVES, _READING, _WAITING, _HISTORY, _RECOVERY, _CONFLICTS = (
+    f"cleveragents_tui.cli.plan_{part}" for part in ("moves", "reading", "waiting", "history", "recovery", "conflicts")
 )
 
 command = LazyNoun(
@@ -19,6 +19,8 @@ command = LazyNoun(
         "undo": f"{_MOVES}:undo",
         "prompt": f"{_RECOVERY}:prompt",
         "rollback": f"{_RECOVERY}:rollback",
+        "conflicts": f"{_CONFLICTS}:conflicts_",
+        "resolve": f"{_CONFLICTS}:resolve",
         "list": f"{_READING}:list_",
         "show": f"{_READING}:show",
         "status": f"{_READING}:status",

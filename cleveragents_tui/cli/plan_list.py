@@ -1,6 +1,6 @@
 """`ca plan list`: a line a plan."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from functools import partial
 
 from cleveragents_tui import wording
@@ -30,7 +30,8 @@ def plans(
         )
     )
     filtered = any(value is not None for value in (phase, state, project, action))
-    return Result(found, partial(render, filtered=filtered))
+    more = f"ca plan list {'--children ' if children else ''}--all"
+    return Result(found, partial(render, filtered=filtered, more=more))
 
 
 def _name(text: str, what: str) -> str:
@@ -40,26 +41,36 @@ def _name(text: str, what: str) -> str:
 
 
 _LIST = (
-    Column(), Column("PLAN", minimum=10), Column("STATE"), Column("", minimum=12, drop=1),
+    Column(), Column("PLAN", minimum=10), Column("ITEM", minimum=10), Column("STATE"), Column("", minimum=12, drop=1),
     Column("ACTION", minimum=10, drop=3), Column("ON", minimum=8, drop=2), Column("AGE", right=True, drop=4),
 )  # fmt: skip
 
 
-def render(plans: views.PlansView, look: Look, *, filtered: bool) -> Iterable[str]:
-    """A line a plan, the newest first."""
+def render(plans: views.PlansView, look: Look, *, filtered: bool, more: str) -> Iterable[str]:
+    """A line a plan, the newest first, children behind their parent; `more` is the command that shows all."""
     if not plans.plans:
-        yield from [look.dim("No plan fits.  All: ca plan list --all")] if filtered else welcome(look)
+        yield from [look.dim(f"No plan fits.  All: {more}")] if filtered else welcome(look)
         return
-    yield from table(look, _LIST, [_row(plan, look.now) for plan in plans.plans])
+    depths = _depths(plans.plans)
+    yield from table(look, _LIST, [_row(plan, depths[plan.plan_id], look.now) for plan in plans.plans])
     if plans.total > len(plans.plans):
-        yield look.dim(f"{len(plans.plans)} of {plans.total}.  All: ca plan list --all")
+        yield look.dim(f"{len(plans.plans)} of {plans.total}.  All: {more}")
 
 
-def _row(plan: views.PlanView, now: float) -> list[Cell | str]:
+def _depths(plans: Sequence[views.PlanView]) -> dict[str, int]:
+    """How far each plan stands below others of the list; a child whose parent is not in it stands at the edge."""
+    found: dict[str, int] = {}
+    for plan in plans:
+        found[plan.plan_id] = found.get(plan.parent_plan_id or "", -1) + 1
+    return found
+
+
+def _row(plan: views.PlanView, depth: int, now: float) -> list[Cell | str]:
     mood = wording.plan_mood(plan)
     return [
         Cell(mood.sign, mood.tone),
-        Cell(("  " * plan.depth) + plan.name, bold=True),
+        Cell(("  " * depth) + plan.name, bold=True),
+        wording.one_line(plan.subplan.item) if plan.subplan is not None else "",
         Cell(wording.position(plan), mood.tone),
         wording.plain(wording.plan_note(plan, now)),
         wording.short_name(plan.action),

@@ -2,15 +2,16 @@
 
 import os
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 
 import click
 
 from cleveragents_tui import wording
-from cleveragents_tui.cli import plan_text
+from cleveragents_tui.cli import dry_run_text, plan_text
 from cleveragents_tui.cli.commands import make_verb
+from cleveragents_tui.cli.following import spectator
 from cleveragents_tui.cli.places import project_word
-from cleveragents_tui.cli.progress import spectator
 from cleveragents_tui.cli.session import Session
 from cleveragents_tui.cli.several import each
 from cleveragents_tui.cli.watch import outcome, watch
@@ -52,10 +53,11 @@ def some_plans(function: Callable[..., Any]) -> Callable[..., Any]:
 )
 @click.option("--priority", type=int, default=0, help="Higher runs earlier.")
 @click.option("--dry-run", is_flag=True, help="Show what it would do; store nothing.")
+@click.option("--all", "everything", is_flag=True, help="With --dry-run: every child, however many.")
 @staying
 def use(
     session: Session, *, action: str, projects: Sequence[str], arguments: Sequence[str], name: str | None,
-    profile: str | None, priority: int, dry_run: bool, wait: bool, follow: bool,
+    profile: str | None, priority: int, dry_run: bool, everything: bool, wait: bool, follow: bool,
 ) -> Result[Any]:  # fmt: skip
     """Use an action on one or more projects: makes a plan, and decides its steps."""
     given = dict(_argument(text) for text in arguments)
@@ -68,7 +70,10 @@ def use(
             profile=profile,
             environment=environment(session),
         )
-        return Result(session.call(question), plan_text.dry_run)
+        found = session.call(question, timeout=None)  # a command that prints items takes its time
+        return Result(found, partial(dry_run_text.dry_run, everything=everything))
+    if everything:
+        raise errors.UsageError("--all goes with --dry-run", suggestions=["ca plan use ACTION PROJECT --dry-run --all"])
     plan = session.call(
         protocol.PlanUse(
             action=action, projects=words, arguments=given, name=name, profile=profile, priority=priority,
@@ -119,8 +124,9 @@ def execute(session: Session, plans: Sequence[str], *, wait: bool, follow: bool)
     stay = wait or follow or stays_by_itself(session)
 
     def one(plan: str) -> Result[views.PlanView]:
+        since = newest_event(session, plan) if follow else 0
         moved = session.call(protocol.PlanExecute(plan=plan))
-        return stay_with(session, moved, follow=follow) if stay else Result(moved, plan_text.moved)
+        return stay_with(session, moved, follow=follow, since=since) if stay else Result(moved, plan_text.moved)
 
     return each(session, plans, one)
 
@@ -149,12 +155,13 @@ def apply(
 
     def one(plan: str) -> Result[Any]:
         digest = _confirm_apply(session, plan, mode, expect, settings) if ask else expect
+        since = newest_event(session, plan) if follow else 0
         moved = session.call(
             protocol.PlanApply(plan=plan, expect=digest, mode=mode, allow_empty=allow_empty, environment=settings)
         )
         if not stay:
             return Result(moved, plan_text.moved)
-        return plan_text.applied_result(stay_with(session, moved, follow=follow))
+        return plan_text.applied_result(stay_with(session, moved, follow=follow, since=since))
 
     return each(session, plans, one)
 
@@ -235,8 +242,14 @@ def stays_by_itself(session: Session) -> bool:
     return session.watched or not session.setting("async.enabled")
 
 
-def stay_with(session: Session, plan: views.PlanView, *, follow: bool) -> Result[views.PlanView]:
-    watcher = spectator(session.out, follow=follow, since=plan)
+def newest_event(session: Session, plan: str) -> int:
+    """The number of the newest event, to be asked before a plan is moved: what comes after is the move's doing."""
+    return session.call(protocol.Subscribe(plan=plan)).seq
+
+
+def stay_with(session: Session, plan: views.PlanView, *, follow: bool, since: int = 0) -> Result[views.PlanView]:
+    """Stay until nothing more happens by itself; of what was over before the event `since` nothing is printed."""
+    watcher = spectator(session.out, follow=follow, since=since)
     for line in session.messages if not session.out.structured else ():
         session.say(line)
     if not session.out.structured:

@@ -1,5 +1,6 @@
 """The verbs of `ca plan` that only read: list, show, status, tree, diff, errors, logs."""
 
+import shlex
 from collections.abc import Sequence
 from functools import partial
 from typing import Any
@@ -7,12 +8,18 @@ from typing import Any
 import click
 import msgspec
 
-from cleveragents_tui.cli import diff_text, logs, plan_list, plan_text
+from cleveragents_tui import wording
+from cleveragents_tui.cli import children_text, diff_text, logs, plan_list, plan_text
 from cleveragents_tui.cli.commands import make_verb
 from cleveragents_tui.cli.session import Session
 from cleveragents_tui.output import Result
 from daemon import protocol, views
 from store import errors, names
+
+PART = 4
+"""Characters that a part of an id has at least."""
+NAMED = 10
+"""Children that are named at most."""
 
 
 @make_verb(
@@ -26,7 +33,7 @@ from store import errors, names
 )
 @click.option("--project", help="Only plans on this project.")
 @click.option("--action", help="Only plans of this action.")
-@click.option("--children", is_flag=True, help="Children too.")
+@click.option("--children", is_flag=True, help="Children too, behind their parents.")
 @click.option(
     "--limit",
     type=click.IntRange(min=1),
@@ -44,7 +51,11 @@ def list_(session: Session, **filters: Any) -> Result[views.PlansView]:
 @click.argument("plan")
 def show(session: Session, plan: str) -> Result[views.PlanView]:
     """Everything about one plan."""
-    return Result(session.call(protocol.PlanShow(plan=plan)), plan_text.show)
+    found = session.call(protocol.PlanShow(plan=plan))
+    failed = None
+    if found.children.total and not session.out.structured:
+        failed = session.call(protocol.PlanList(parent=found.plan_id, state="errored", limit=children_text.LISTED))
+    return Result(found, partial(plan_text.show, failed=failed))
 
 
 @make_verb(None, examples=["ca plan status fix-types"])
@@ -57,8 +68,8 @@ def status(session: Session, plan: str) -> Result[views.PlanView]:
 @make_verb(None, examples=["ca plan tree fix-types"])
 @click.argument("plan")
 def tree(session: Session, plan: str) -> Result[views.PlanTreeView]:
-    """What was decided, and why."""
-    return Result(session.call(protocol.PlanTree(plan=plan)), plan_text.tree)
+    """What was decided, and why; and the children."""
+    return Result(session.call(protocol.PlanTree(plan=plan)), children_text.tree)
 
 
 @make_verb(
@@ -105,19 +116,71 @@ class LogsView(msgspec.Struct, frozen=True):
     steps: list[StepLog]
 
 
-@make_verb("logs", examples=["ca plan logs fix-types", "ca plan logs fix-types --step test > test.log"])
+@make_verb(
+    "logs",
+    examples=[
+        "ca plan logs fix-types",
+        "ca plan logs fix-types --step test > test.log",
+        "ca plan logs modernise-3 --child src/api",
+    ],
+)
 @click.argument("plan")
+@click.option("--child", metavar="CHILD", help="Of one of its children: an item, or the child's name or id.")
 @click.option("--step", metavar="ID", help="Only this step.")
-def logs_(session: Session, plan: str, step: str | None) -> Result[Any]:
+def logs_(session: Session, plan: str, child: str | None, step: str | None) -> Result[Any]:
     """The whole output of the steps, byte for byte."""
     found = session.call(protocol.PlanShow(plan=plan))
+    if child is not None:
+        found = _child(session, found, child)
     chosen = [item for item in found.steps if step is None or item.id == step]
     if step is not None and not chosen:
         raise _no_step(found, step)
     if session.out.structured:
         return Result(LogsView(found.plan_id, [_step_log(item) for item in chosen]))
-    _print_logs(session, chosen)
+    _print_logs(session, [item for item in chosen if item.children is None])
+    if found.children.total and step is None:
+        _mention_children(session, found)
     return Result(None)
+
+
+def _child(session: Session, parent: views.PlanView, word: str) -> views.PlanView:
+    """The child of `parent` that is for an item, or has a name or an id.
+
+    Raises:
+        NotFoundError, AmbiguousError: none, or several; the nearest, or all of them, are named.
+    """
+    children = session.call(protocol.PlanList(parent=parent.plan_id, limit=-1)).plans
+    items = [child.subplan.item for child in children if child.subplan is not None]
+    fitting = [child for child in children if child.subplan is not None and child.subplan.item == word] or [
+        child for child in children if child.name == word or (len(word) >= PART and word.upper() in child.plan_id)
+    ]
+    if len(fitting) == 1:
+        return fitting[0]
+    if fitting:
+        raise errors.AmbiguousError(
+            f"{word!r} fits several children of {parent.name}: {', '.join(child.name for child in fitting[:NAMED])}",
+            detail={"candidates": [child.plan_id for child in fitting]},
+            suggestions=[f"ca plan logs {child.name}" for child in fitting[:2]],
+        )
+    near = names.nearest(word, items)
+    raise errors.NotFoundError(
+        f"{parent.name} has no child {word!r}" + (f"; did you mean {near!r}?" if near else ""),
+        detail={"plan_id": parent.plan_id, "child": word},
+        suggestions=[
+            f"ca plan logs {parent.name} --child {shlex.quote(near)}" if near else f"ca plan tree {parent.name}"
+        ],
+    )
+
+
+def _mention_children(session: Session, plan: views.PlanView) -> None:
+    children = session.call(protocol.PlanList(parent=plan.plan_id, limit=NAMED)).plans
+    items = [wording.one_line(child.subplan.item) for child in children if child.subplan is not None]
+    more = f" and {plan.children.total - len(items)} more" if plan.children.total > len(items) else ""
+    number = wording.count(plan.children.total, "child", "children")
+    session.say(f"{plan.name} has {number} with logs of their own: {', '.join(items)}{more}")
+    session.say(
+        f"one of them: ca plan logs {plan.name} --child {shlex.quote(items[0])}; all: ca plan follow {plan.name}"
+    )
 
 
 def _no_step(plan: views.PlanView, step: str) -> errors.NotFoundError:

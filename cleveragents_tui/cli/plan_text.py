@@ -4,7 +4,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 from cleveragents_tui import wording
-from cleveragents_tui.cli.definitions import steps_lines
+from cleveragents_tui.cli import children_text
 from cleveragents_tui.cli.tables import Cell, Column, pairs, table
 from cleveragents_tui.cli.watch import failure_lines
 from cleveragents_tui.output import Look, Result
@@ -34,8 +34,8 @@ def next_line(commands: Sequence[str], look: Look) -> Iterable[str]:
         yield f"  {look.dim('next')}  {text}"
 
 
-def show(plan: views.PlanView, look: Look) -> Iterable[str]:
-    """Everything about a plan."""
+def show(plan: views.PlanView, look: Look, *, failed: views.PlansView | None = None) -> Iterable[str]:
+    """Everything about a plan; `failed` are those of its children that need somebody."""
     mood = wording.plan_mood(plan)
     yield f"{look.mood(mood)} {look.bold(plan.name)}  {look.paint(wording.position(plan), mood.tone)}"
     yield from pairs(look, _facts(plan, look))
@@ -47,6 +47,8 @@ def show(plan: views.PlanView, look: Look) -> Iterable[str]:
     for box in plan.sandboxes:
         where = f"{look.mood(Mood.NEEDS_YOU)} not in the sandbox of {wording.short_name(box.project)}:"
         yield from (f"{where} {wording.plain(reason)}" for reason in box.uncarried)
+    if failed is not None:
+        yield from children_text.needing(plan, failed, look)
     for command in plan.next:
         yield f"{look.dim('next' if command == plan.next[0] else '    ')}  {command}"
 
@@ -61,13 +63,14 @@ def _facts(plan: views.PlanView, look: Look) -> list[tuple[str, str | Cell]]:
         ("id", plan.plan_id),
         ("action", wording.short_name(plan.action)),
         ("on", wording.projects(plan)),
+        *children_text.place(plan),
         ("arguments", wording.plain(arguments)),
         ("profile", f"{plan.automation_profile} ({plan.profile_source})"),
         ("priority", str(plan.priority) if plan.priority else ""),
         ("base", base),
         ("sandbox", "  ".join(box.path or "" for box in plan.sandboxes if box.status == "ready" and box.path)),
         ("left out", wording.plain("  ".join(entry for box in plan.sandboxes for entry in box.uncarried))),
-        ("children", _children(plan.children)),
+        ("children", children_text.numbers(plan)),
         ("change", _change(plan)),
         ("digest", plan.diff.digest if plan.diff is not None else ""),
         ("applied", _applied_note(plan.applied)),
@@ -87,14 +90,6 @@ def _ago(moment: str, look: Look) -> str:
         if passed == "now"
         else f"{wording.local_time(moment)} ({passed} ago)"
     )
-
-
-def _children(children: views.ChildrenView) -> str:
-    if not children.total:
-        return ""
-    counts = ((children.queued, "queued"), (children.processing, "running"), (children.complete + children.applied, "done"),
-              (children.errored, "failed"), (children.cancelled, "cancelled"))  # fmt: skip
-    return f"{children.total}: " + ", ".join(f"{number} {word}" for number, word in counts if number)
 
 
 def _change(plan: views.PlanView) -> str:
@@ -153,6 +148,7 @@ def settled(plan: views.PlanView, look: Look) -> Iterable[str]:
         yield from _applied(plan, look)
         return
     yield from status(plan, look)
+    yield from children_text.summary(plan, look)
 
 
 def _applied(plan: views.PlanView, look: Look) -> Iterable[str]:
@@ -212,20 +208,6 @@ def apply_question(preview: views.PlanPreviewView) -> str:
     return _QUESTIONS[preview.mode]
 
 
-def dry_run(view: views.DryRunView, look: Look) -> Iterable[str]:
-    """What `plan use` would make."""
-    yield f"{look.bold(wording.short_name(view.action))} would make a plan; nothing was stored"
-    arguments = "  ".join(f"{name}={value}" for name, value in view.arguments.items())
-    facts: list[tuple[str, str | Cell]] = [
-        ("on", ", ".join(wording.short_name(project) for project in view.projects)),
-        ("profile", f"{view.automation_profile} ({view.profile_source})"),
-        ("arguments", wording.plain(arguments)),
-        ("include", "  ".join(view.include)),
-    ]
-    yield from pairs(look, facts)
-    yield from steps_lines("steps", view.steps, look)
-
-
 def why(found: views.PlanErrorsView, look: Look, *, plan: views.PlanView | None) -> Iterable[str]:
     """Why a plan does not go on."""
     assert plan is not None, "people are shown the whole plan"
@@ -234,34 +216,3 @@ def why(found: views.PlanErrorsView, look: Look, *, plan: views.PlanView | None)
         return
     yield f"{look.paint('✘', Tone.FAILED, bold=True)} {look.bold(plan.name)}: {wording.plain(wording.error_note(found.error))}"
     yield from failure_lines(plan, found, look)
-
-
-def tree(found: views.PlanTreeView, look: Look) -> Iterable[str]:
-    """The decisions of a plan, each below the one it belongs to."""
-    if not found.decisions and not found.children:
-        yield look.dim("Nothing was decided yet.")
-        return
-    ids = {decision.decision_id for decision in found.decisions}
-    for decision in found.decisions:
-        if decision.parent_id not in ids:
-            yield from _branch(decision, found.decisions, look, "")
-    for child in found.children:
-        yield ""
-        yield from tree(child, look)
-
-
-def _branch(
-    decision: views.DecisionView, decisions: list[views.DecisionView], look: Look, indent: str
-) -> Iterable[str]:
-    label = decision.kind.replace("_", " ") + (" (superseded)" if decision.superseded else "")
-    tone = Tone.WAITING if decision.superseded else Tone.PLAIN
-    room = max(20, look.width - len(indent) - len(label) - 4)
-    choice = wording.cut(wording.plain(decision.choice).replace("\n", " "), room)
-    yield f"{look.dim(indent)}{look.paint(label, tone, bold=not decision.superseded)}  {look.paint(choice, tone)}"
-    deeper = indent.replace("├─ ", "│  ").replace("└─ ", "   ")
-    if decision.reason:
-        reason = wording.plain(decision.reason).replace("\n", " ")
-        yield look.dim(f"{deeper}  {wording.cut(reason, max(20, look.width - len(deeper) - 2))}")
-    children = [other for other in decisions if other.parent_id == decision.decision_id]
-    for child in children:
-        yield from _branch(child, decisions, look, f"{deeper}{'└─ ' if child is children[-1] else '├─ '}")

@@ -8,7 +8,8 @@ import click
 
 from cleveragents_tui.cli import plan_text
 from cleveragents_tui.cli.commands import make_verb
-from cleveragents_tui.cli.progress import Spectator, spectator
+from cleveragents_tui.cli.following import spectator
+from cleveragents_tui.cli.progress import Spectator
 from cleveragents_tui.cli.session import Session
 from cleveragents_tui.cli.several import each
 from cleveragents_tui.cli.watch import outcome, timed_out, watch

@@ -1,7 +1,7 @@
-"""What is shown while a plan runs: a block on the terminal that is redrawn in place, or a line for each finished step.
+"""What is shown while a plan runs: a block on the terminal that is redrawn in place; the other spectators are in `following`.
 
-A spectator is told how the plan stands (`show`), that time passes (`tick`), and that it is over (`end`). Everything goes
-to stderr except the steps' own output, which is data.
+A spectator is told how the plan stands (`show`), what happened to it and its children (`hear`), that time passes (`tick`), and
+that it is over (`end`). Everything goes to stderr except the steps' own output, which is data.
 """
 
 import sys
@@ -10,24 +10,43 @@ from collections.abc import Callable, Sequence
 from typing import Protocol
 
 from cleveragents_tui import wording
-from cleveragents_tui.cli.logs import Lines, last_line
+from cleveragents_tui.cli.logs import last_line
 from cleveragents_tui.cli.tables import Cell
 from cleveragents_tui.output import Look, Output
 from cleveragents_tui.wording import Mood, Tone
 from daemon import views
 
 REPAINT_SECONDS = 0.1
-TAIL_SECONDS = 0.1
+EDGE = 100
+"""Columns beyond which nothing is drawn: what stands at the right edge should be near what it belongs to."""
+ROOMY = 60
+"""Columns from which on there is room for the bar of a step with children."""
+STEP_ROWS = 3
+"""Lines that steps get at least when children need room too."""
 PHASES = ("strategize", "execute", "apply")
-_OVER = {"succeeded", "failed", "timed_out", "cancelled", "skipped", "lost"}
+OVER = {"succeeded", "failed", "timed_out", "cancelled", "skipped", "lost"}
 
 
 class Spectator(Protocol):
-    """Somebody who watches a plan. `interval` is how often `tick` has something to do; None is never."""
+    """Somebody who watches a plan.
+
+    Attributes:
+        interval: How often `tick` has something to do; None is never.
+        tree: Whether the plan's children are watched too.
+        seq: The event after which it wants to hear of the others; None is from now on.
+    """
 
     interval: float | None
+    tree: bool
+    seq: int | None
 
-    def show(self, plan: views.PlanView) -> None: ...
+    @property
+    def rows(self) -> int:
+        """How many running children it has room for."""
+        ...
+
+    def show(self, plan: views.PlanView, running: Sequence[views.PlanView] = ()) -> None: ...
+    def hear(self, events: Sequence[views.EventView]) -> None: ...
     def tick(self) -> None: ...
     def end(self) -> None: ...
 
@@ -36,8 +55,16 @@ class Silence:
     """Shows nothing."""
 
     interval: float | None = None
+    tree = False
+    rows = 0
 
-    def show(self, plan: views.PlanView) -> None:
+    def __init__(self) -> None:
+        self.seq: int | None = None
+
+    def show(self, plan: views.PlanView, running: Sequence[views.PlanView] = ()) -> None:
+        """Nothing."""
+
+    def hear(self, events: Sequence[views.EventView]) -> None:
         """Nothing."""
 
     def tick(self) -> None:
@@ -45,113 +72,40 @@ class Silence:
 
     def end(self) -> None:
         """Nothing."""
-
-
-class PlainLines:
-    """A line on stderr for each step that is over, and for each phase."""
-
-    interval: float | None = None
-
-    def __init__(self, out: Output) -> None:
-        self._out = out
-        self._told: set[tuple[str, int]] = set()
-        self._phase = ""
-
-    def show(self, plan: views.PlanView) -> None:
-        """Tell what is new. What was over before the first look is not news."""
-        look = self._out.talk_look
-        first = not self._phase
-        if plan.phase != self._phase:
-            self._phase = plan.phase
-            if not first or plan.state in {"queued", "processing"}:
-                self._out.talk(f"{look.mood(Mood.RUNNING)} {plan.name}: {plan.phase}")
-        for step in plan.steps:
-            key = (step.id, step.attempt)
-            if step.state in _OVER and key not in self._told:
-                self._told.add(key)
-                if not first and step.state != "skipped":
-                    self._out.talk(_step_line(step, look))
-
-    def tick(self) -> None:
-        """Nothing moves between two lines."""
-
-    def end(self) -> None:
-        """Nothing is left to tidy."""
-
-
-class Follower(PlainLines):
-    """The output of the steps, each line with its step in front, and the lines of `PlainLines` beside it."""
-
-    interval: float | None = TAIL_SECONDS
-
-    def __init__(self, out: Output) -> None:
-        super().__init__(out)
-        self._tails: dict[str, tuple[str, Lines]] = {}
-        self._done: set[str] = set()
-        self._width = 0
-
-    def skip(self, plan: views.PlanView) -> None:
-        """What was over when the command began is not its output."""
-        self._done |= {step.log for step in plan.steps if step.log is not None and step.state in _OVER}
-
-    def show(self, plan: views.PlanView) -> None:
-        """Follow the logs of steps that have one, to their end when the step is over."""
-        self._width = max([self._width, *(len(step.id) for step in plan.steps)])
-        for step in plan.steps:
-            if step.log is None or step.log in self._done:
-                continue
-            if step.log not in self._tails:
-                self._tails[step.log] = (step.id, Lines(step.log))
-            if step.state in _OVER:
-                self._print(step.log, last=True)
-                self._done.add(step.log)
-                del self._tails[step.log]
-        super().show(plan)
-
-    def tick(self) -> None:
-        """Print what was written since the last look."""
-        for log in self._tails:
-            self._print(log)
-
-    def end(self) -> None:
-        """Print what is left, unfinished lines too."""
-        for log in list(self._tails):
-            self._print(log, last=True)
-
-    def _print(self, log: str, *, last: bool = False) -> None:
-        step, tail = self._tails[log]
-        print_labelled(self._out, step.ljust(self._width), tail.read(last=last))
-
-
-def print_labelled(out: Output, label: str, lines: Sequence[bytes]) -> None:
-    """Lines of a log with a label in front: data, or talk beside a document for programs."""
-    if not lines:
-        return
-    look = out.talk_look if out.structured else out.look
-    prefix = look.paint(f"{label} │ ", Tone.WAITING)
-    if out.structured:
-        out.talk(*(prefix + line.decode(errors="backslashreplace") for line in lines))
-        return
-    head = out.encoded(prefix)
-    out.raw(b"".join(head + line + b"\n" for line in lines))
 
 
 class Block:
-    """Phases and steps on a terminal, redrawn in place."""
+    """Phases, steps and running children on a terminal, redrawn in place."""
 
     interval: float | None = REPAINT_SECONDS
+    tree = True
 
     def __init__(self, out: Output, height: Callable[[], int]) -> None:
+        self.seq: int | None = None
+        self._running: Sequence[views.PlanView] = ()
         self._out = out
         self._height = height
         self._plan: views.PlanView | None = None
         self._drawn = 0
         self._painted_at = 0.0
 
-    def show(self, plan: views.PlanView) -> None:
-        """Take over how the plan stands; painted at the next tick."""
+    @property
+    def rows(self) -> int:
+        """So many that some lines are left for the steps."""
+        return max(1, self._room - STEP_ROWS)
+
+    @property
+    def _room(self) -> int:
+        return max(3, self._height() - 6)
+
+    def show(self, plan: views.PlanView, running: Sequence[views.PlanView] = ()) -> None:
+        """Take over how the plan and its running children stand; painted at the next tick."""
         self._plan = plan
+        self._running = running
         self.tick()
+
+    def hear(self, events: Sequence[views.EventView]) -> None:
+        """What happened is seen in how the plan stands."""
 
     def tick(self) -> None:
         """Paint, but not more often than ten times a second."""
@@ -167,31 +121,13 @@ class Block:
             return
         self._painted_at = time.monotonic()
         look = self._out.talk_look
-        lines = block_lines(self._plan, Look(look.width - 1, look.colour, time.time()), max(3, self._height() - 6))
+        narrower = Look(look.width - 1, look.colour, time.time())
+        lines = block_lines(self._plan, narrower, self._room, self._running)
         up = f"\x1b[{self._drawn}A\r" if self._drawn else ""
         stderr = self._out.stderr
         stderr.write(up + "".join(f"\x1b[2K{line}\n" for line in lines) + "\x1b[J")
         stderr.flush()
         self._drawn = len(lines)
-
-
-def spectator(out: Output, *, follow: bool, quiet: bool = False, since: views.PlanView | None = None) -> Spectator:
-    """Who watches: the steps' output when that was asked for, else the block on a terminal, else lines.
-
-    Args:
-        out: Where to.
-        follow: The output of the steps was asked for.
-        quiet: No lines where there is no terminal.
-        since: How the plan stood when the command began; what was over by then is not printed again.
-    """
-    if follow:
-        follower = Follower(out)
-        if since is not None:
-            follower.skip(since)
-        return follower
-    if out.animated:
-        return Block(out, terminal_height)
-    return Silence() if quiet else PlainLines(out)
 
 
 def terminal_height() -> int:
@@ -204,8 +140,8 @@ def terminal_height() -> int:
         return 24
 
 
-def block_lines(plan: views.PlanView, look: Look, room: int) -> list[str]:
-    """The picture of a plan on its way."""
+def block_lines(plan: views.PlanView, look: Look, room: int, running: Sequence[views.PlanView] = ()) -> list[str]:
+    """The picture of a plan on its way, with those of its children that run."""
     projects = ", ".join(wording.short_name(project) for project in plan.projects)
     lines = [
         _spread(
@@ -222,8 +158,44 @@ def block_lines(plan: views.PlanView, look: Look, room: int) -> list[str]:
     for index, phase in enumerate(PHASES[: current + 1]):
         lines.append(_phase_line(plan, phase, look, done=index < current))
         if phase == "execute":
-            lines += [_running_line(step, look) for step in _visible(plan.steps, room)]
+            lines += _steps_lines(plan, look, room, running)
     return lines
+
+
+def _steps_lines(plan: views.PlanView, look: Look, room: int, running: Sequence[views.PlanView]) -> list[str]:
+    """The steps, and below the step that they belong to the running children, as many as there is room for."""
+    lines: list[str] = []
+    steps = _visible(plan.steps, max(STEP_ROWS, room - len(running)))
+    left = max(1, room - len(steps))
+    for step in steps:
+        lines.append(_running_line(step, look))
+        mine = [child for child in running if child.subplan is not None and child.subplan.step == step.id]
+        at_work = step.children.processing if step.children is not None and mine else 0
+        shown = mine[:left] if at_work <= left else mine[: left - 1]
+        lines += [_child_line(child, look) for child in shown]
+        if shown and at_work > len(shown):
+            lines.append(_spread(look, [Cell(f"      and {at_work - len(shown)} more running", Tone.WAITING)], ""))
+    return lines
+
+
+def _child_line(child: views.PlanView, look: Look) -> str:
+    step = next((step for step in child.steps if step.state == "running"), None)
+    since = step.started_at if step is not None else child.updated_at
+    if child.children.total:
+        said = wording.children_note(child.children, short=look.width < ROOMY)
+    elif step is not None:
+        said = f"{step.id}: {wording.plain(last_line(step.log)) if step.log is not None else ''}".removesuffix(": ")
+    else:
+        said = child.phase
+    mood = wording.plan_mood(child)
+    item = wording.one_line(child.subplan.item if child.subplan is not None else child.name)
+    name = wording.cut_front(item, max(8, min(look.width, EDGE) // 2))
+    right = wording.clock(look.now - wording.seconds(since)) if since is not None else ""
+    return _spread(
+        look,
+        [Cell("      "), Cell(mood.sign, mood.tone), Cell(f" {name}  ", bold=True), Cell(said, Tone.WAITING)],
+        right,
+    )
 
 
 def _base(plan: views.PlanView) -> str:
@@ -274,7 +246,9 @@ def _running_line(step: views.StepView, look: Look) -> str:
     if took is not None:
         right = wording.clock(took) if step.state == "running" else wording.duration(took)
     said = ""
-    if step.state == "running" and step.log is not None:
+    if step.children is not None and step.children.total:
+        said = _children_note(step.children, look)
+    elif step.state == "running" and step.log is not None:
         said = wording.plain(last_line(step.log))
     elif step.exit_code:
         said = f"exit {step.exit_code}"
@@ -287,6 +261,12 @@ def _running_line(step: views.StepView, look: Look) -> str:
     )
 
 
+def _children_note(children: views.StepChildrenView, look: Look) -> str:
+    if look.width < ROOMY:
+        return wording.children_note(children, short=True)
+    return f"{_bar(children.complete, children.total)} {wording.children_note(children)}"
+
+
 def _title(step: views.StepView) -> str:
     return "" if step.title == step.id else wording.plain(step.title).replace("\n", " ")
 
@@ -295,14 +275,14 @@ def _visible(steps: list[views.StepView], room: int) -> list[views.StepView]:
     """The steps around the one that runs, when the terminal is too low for all."""
     if len(steps) <= room:
         return steps
-    running = next((index for index, step in enumerate(steps) if step.state not in _OVER), len(steps) - 1)
+    running = next((index for index, step in enumerate(steps) if step.state not in OVER), len(steps) - 1)
     start = max(0, min(running - room // 2, len(steps) - room))
     return steps[start : start + room]
 
 
 def _spread(look: Look, cells: list[Cell], right: str) -> str:
     """Cells from the left, cut to leave place for the text at the right edge."""
-    edge = min(look.width, 100)
+    edge = min(look.width, EDGE)
     room = edge - (len(right) + 2 if right else 0)
     painted = ""
     for cell in cells:
@@ -310,16 +290,3 @@ def _spread(look: Look, cells: list[Cell], right: str) -> str:
         room -= wording.columns(text)
         painted += look.paint(text, cell.tone, bold=cell.bold)
     return f"{painted}{' ' * max(0, room)}  {right}" if right else painted
-
-
-def _step_line(step: views.StepView, look: Look) -> str:
-    mood = wording.step_mood(step.state)
-    took = wording.between(step.started_at, step.finished_at, time.time())
-    parts = [look.mood(mood), step.id]
-    if step.state not in {"succeeded", "failed"}:
-        parts.append(step.state.replace("_", " "))
-    if step.exit_code:
-        parts.append(f"exit {step.exit_code}")
-    if took is not None:
-        parts.append(look.dim(wording.duration(took)))
-    return "  " + " ".join(parts)

@@ -21,7 +21,7 @@ READS: frozenset[type] = frozenset({
     protocol.Status, protocol.DaemonStatus, protocol.Diagnostics, protocol.EventList, protocol.PlanList, protocol.PlanShow,
     protocol.PlanTree, protocol.PlanDiff, protocol.PlanErrors, protocol.JobList, protocol.JobShow, protocol.ActionList,
     protocol.ActionShow, protocol.ActorList, protocol.ActorShow, protocol.PlanArtifacts, protocol.PlanExplain,
-    protocol.PlanPreview,
+    protocol.PlanPreview, protocol.PlanConflicts,
     protocol.ProjectList, protocol.ProjectShow, protocol.LockList,
 })  # fmt: skip
 """Requests that change nothing, so that asking twice does no harm."""
@@ -31,8 +31,8 @@ REPAIRING = frozenset({"info", "diagnostics", "config get", "config set", "confi
 """Commands for finding out what is wrong with the configuration, and for putting it right."""
 
 PAGED = frozenset({
-    "plan diff", "plan logs", "plan tree", "plan list", "plan errors", "plan explain", "plan artifacts", "job logs", "job list",
-    "events", "daemon logs",
+    "plan diff", "plan logs", "plan tree", "plan list", "plan errors", "plan explain", "plan artifacts",
+    "plan conflicts", "job logs", "job list", "events", "daemon logs",
 })  # fmt: skip
 """Commands whose output may be longer than a screen."""
 

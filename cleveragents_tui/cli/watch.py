@@ -5,12 +5,13 @@ import time
 from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 from pathlib import Path
-from typing import TypeVar, cast
+from typing import TypeVar
 
 from cleveragents_tui import client, wording
+from cleveragents_tui.cli import children_text
 from cleveragents_tui.cli.progress import Spectator
 from cleveragents_tui.cli.session import Session
-from cleveragents_tui.cli.tables import Column, table
+from cleveragents_tui.cli.tables import Cell, Column, table
 from cleveragents_tui.output import ErrorBody, Look, Renderer, Result
 from cleveragents_tui.wording import Tone
 from daemon import protocol, views
@@ -69,22 +70,39 @@ def staying_connected(session: Session, work: Callable[[client.Client], V], agai
 
 
 def _watch(connection: client.Client, plan_id: str, spectator: Spectator, deadline: float | None) -> views.PlanView:
-    connection.subscribe(plan=plan_id)
+    connection.subscribe(since=spectator.seq, plan=plan_id, tree=spectator.tree)
     left = None if deadline is None else max(0.0, deadline - time.monotonic())
     waiting = connection.ask(protocol.PlanWait(plan=plan_id, timeout=left))
-    spectator.show(connection.call(protocol.PlanShow(plan=plan_id)))
+    _look(connection, plan_id, spectator)
     looked_at, stale = time.monotonic(), False
     while not waiting.ready:
         connection.receive(LOOK_SECONDS if stale else spectator.interval)
-        stale = bool(connection.events()) or stale
+        stale = _hear(connection, spectator) or stale
         if stale and time.monotonic() - looked_at >= LOOK_SECONDS and not waiting.ready:
-            spectator.show(connection.call(protocol.PlanShow(plan=plan_id)))
+            _look(connection, plan_id, spectator)
             looked_at, stale = time.monotonic(), False
         spectator.tick()
     plan = waiting.result()
+    _hear(connection, spectator)
     spectator.show(plan)
     spectator.end()
     return plan
+
+
+def _look(connection: client.Client, plan_id: str, spectator: Spectator) -> None:
+    plan, running = connection.call(protocol.PlanShow(plan=plan_id)), list[views.PlanView]()
+    if plan.children.processing and spectator.rows:
+        request = protocol.PlanList(parent=plan_id, state="processing", limit=spectator.rows)
+        running = connection.call(request).plans
+    spectator.show(plan, running)
+
+
+def _hear(connection: client.Client, spectator: Spectator) -> bool:
+    """Tell what happened; whether anything did."""
+    events = connection.events()
+    spectator.hear(events)
+    spectator.seq = connection.last_seq
+    return bool(events)
 
 
 def reconnect(session: Session, error: client.ConnectionLostError, again: str) -> client.Client:
@@ -139,6 +157,7 @@ def error_of(plan: views.PlanView) -> ErrorBody:
 def _ended_badly(plan: views.PlanView, look: Look, *, why: views.PlanErrorsView) -> Iterable[str]:
     sign = ("⊘", Tone.WAITING) if plan.state == "cancelled" else ("✘", Tone.FAILED)
     yield f"{look.paint(sign[0], sign[1], bold=True)} {look.bold(plan.name)}: {_headline(plan)}"
+    yield from children_text.summary(plan, look)
     yield from failure_lines(plan, why, look)
 
 
@@ -156,9 +175,12 @@ def failure_lines(plan: views.PlanView, why: views.PlanErrorsView, look: Look) -
     if plan.error is not None:
         for line in plan.error.message.strip().split("\n")[1:]:
             yield f"    {wording.plain(line)}"
-        files: list[object] = plan.error.detail.get("files") or []
-        for file in files:
-            yield f"    {look.paint('✘', Tone.FAILED)} {wording.plain(_file_name(file, several=len(plan.projects) > 1))}"
+        several = len(plan.projects) > 1
+        rows = [
+            [Cell("✘", Tone.FAILED), *children_text.file_cells(file, several=several)]
+            for file in wording.files_of(plan.error)
+        ]
+        yield from table(look, children_text.CONFLICT, rows, heading=False, indent=4)
         if not why.steps:  # a check, or the setup of a sandbox
             yield from _tail(plan.error.detail.get("tail") or [], look)
     for step in why.steps:
@@ -167,6 +189,7 @@ def failure_lines(plan: views.PlanView, why: views.PlanErrorsView, look: Look) -
         yield from _tail(step.tail, look)
         if step.log and not Path(step.log).is_file():
             yield f"    {look.dim(f'its log is gone: {wording.plain(step.log)}')}"
+    yield from children_text.failures(why.children, look)
     yield from table(
         look, (Column(), Column(), Column(minimum=10, drop=1)), _ways_on(plan, why, look), heading=False, indent=2
     )
@@ -174,15 +197,6 @@ def failure_lines(plan: views.PlanView, why: views.PlanErrorsView, look: Look) -
 
 def _tail(lines: Sequence[str], look: Look) -> Iterable[str]:
     return (f"    {wording.cut(wording.plain(line), look.width - 4)}" for line in lines)
-
-
-def _file_name(file: object, *, several: bool) -> str:
-    """A file of an error's detail: its name, or a record with the name and, when there are several, the project."""
-    if not isinstance(file, dict):
-        return str(file)
-    record = cast("dict[str, object]", file)
-    project = f"{wording.short_name(str(record.get('project', '')))}:" if several else ""
-    return f"{project}{record.get('path', '')}"
 
 
 def _ways_on(plan: views.PlanView, why: views.PlanErrorsView, look: Look) -> list[list[str]]:
@@ -199,13 +213,21 @@ def _ways_on(plan: views.PlanView, why: views.PlanErrorsView, look: Look) -> lis
         verb = command.split(" ")[2] if command.startswith("ca plan ") else ""
         label, note = _WORDS.get(verb, ("", ""))
         if label:
-            if verb == "execute" and plan.phase == "execute" and kept:
-                note = f"(keeps {wording.count(kept, 'finished step')})"
+            if verb == "execute" and plan.phase == "execute" and (kept or why.children):
+                note = _execute_note(kept, len(why.children))
             rows.append([label, command, look.dim(note) if note else ""])
     return rows
 
 
+def _execute_note(kept: int, failed: int) -> str:
+    parts = [f"keeps {wording.count(kept, 'finished step')}"] if kept else []
+    parts += [f"runs {wording.count(failed, 'failed child', 'failed children')} again"] if failed else []
+    return f"({', '.join(parts)})"
+
+
 _WORDS = {
+    "conflicts": ("look at them", ""),
+    "resolve": ("settle each", ""),
     "execute": ("go on", ""),
     "apply": ("try again", "(once the cause is gone)"),
     "prompt": ("with a word of advice", ""),

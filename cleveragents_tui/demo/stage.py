@@ -123,9 +123,18 @@ class Stage:
     def _remove(self) -> None:
         try:
             for path in [self.directory] if self._made else list(self.directory.iterdir()):
-                shutil.rmtree(path) if path.is_dir() and not path.is_symlink() else path.unlink()
+                _delete(path)
         except OSError as error:
             raise errors.from_os_error(error, f"cannot remove {self.directory}") from error
+
+
+def _delete(path: Path) -> None:
+    """Remove a file or directory, also while something that ends just now removes files of its own there."""
+    if not path.is_dir() or path.is_symlink():
+        path.unlink(missing_ok=True)
+    while path.exists():
+        with contextlib.suppress(FileNotFoundError):
+            shutil.rmtree(path)
 
 
 @contextlib.contextmanager

@@ -5,15 +5,26 @@ import shlex
 from collections.abc import Callable
 from pathlib import Path
 
-import msgspec
-
-from daemon import cleanup, environments, lookup, planning, previewing, protocol, refusals, show, undo, views
+from daemon import (
+    children,
+    cleanup,
+    dry_run,
+    environments,
+    lookup,
+    planning,
+    previewing,
+    protocol,
+    refusals,
+    show,
+    undo,
+    views,
+)
 from daemon.calls import Call, Table
 from daemon.handlers import project as project_handlers
-from daemon.lifecycle import ACTIVE, Outcome
-from store import definitions, errors, names, plans
+from daemon.moves import Outcome
+from store import definitions, errors, names, plans, subplans
 from store.config import Config
-from store.database import Transaction
+from store.database import Reader, Transaction
 from store.records import Plan, Project
 from store.states import Phase, Position, State
 
@@ -138,14 +149,36 @@ def _mode(call: Call, request: protocol.PlanApply | protocol.PlanPreview, plan: 
 
 async def cancel(call: Call, request: protocol.PlanCancel) -> views.PlanView:
     """Answered when the plan has come to rest: cancelled, or whatever its phase came to in the same moment."""
-    found = lookup.plan(call.services.db.read, request.plan)
-    outcome = await call.services.db.write(lambda tx: call.services.lifecycle.cancel(tx, found.plan_id, request.reason))
+    db = call.services.db.read
+    found = lookup.plan(db, request.plan)
+
+    def move(tx: Transaction) -> tuple[Outcome, list[Plan]]:
+        below = subplans.unfinished(tx, found.plan_id)
+        return call.services.lifecycle.cancel(tx, found.plan_id, request.reason), below
+
+    outcome, below = await call.services.db.write(move)
     call.say(outcome.message)
     plan = await _settled(call, found.plan_id, None)
     if plan is not None and plan.state is not State.CANCELLED:
         call.say(f"{plan.name} came to {plan.position} before the cancel reached it")
+    elif plan is not None and outcome.message is None:
+        stopped = len(below) - len(subplans.unfinished(db, plan.plan_id))
+        call.say(f"{stopped} {'child was' if stopped == 1 else 'children were'} cancelled with it" if stopped else None)
+        call.say(_without(db, plan))
     await cleanup.after(call.services, found.plan_id)
     return _shown(call, found.plan_id)
+
+
+def _without(db: Reader, plan: Plan) -> str | None:
+    """What the end of a child means for its parent; nothing when it does not count any more, or its parent is over."""
+    row = subplans.get(db, plan.plan_id)
+    parent = None if row is None else plans.get(db, row.parent_plan_id)
+    if row is None or parent is None or parent.terminal:
+        return None
+    goes_on = f"`ca plan execute {parent.name}`"
+    if children.at_rest(db, parent):
+        return f"{goes_on} goes on without {row.item}"
+    return f"{parent.name} ends in an error without {row.item}; {goes_on} then goes on without it"
 
 
 async def revert(call: Call, request: protocol.PlanRevert) -> views.PlanView:
@@ -187,9 +220,10 @@ async def _settled(call: Call, plan_id: str, timeout: float | None) -> Plan | No
 
     def at_rest() -> Plan | None:
         plan = plans.get(call.services.db.read, plan_id)
-        return None if plan is None or (plan.state in ACTIVE and plan.job_id is not None) else plan
+        return None if plan is None or not children.at_rest(call.services.db.read, plan) else plan
 
-    return await call.services.feed.until(at_rest, plan_id=plan_id, timeout=timeout)
+    child = subplans.get(call.services.db.read, plan_id)  # what it waits for happens to its parent
+    return await call.services.feed.until(at_rest, plan_id=None if child else plan_id, timeout=timeout)
 
 
 def _shown(call: Call, plan_id: str) -> views.PlanView:
@@ -198,22 +232,13 @@ def _shown(call: Call, plan_id: str) -> views.PlanView:
     return show.plan(call.services.db.read, plan)
 
 
-async def dry_run(call: Call, request: protocol.PlanDryRun) -> views.DryRunView:
-    draft = _draft(call, request)
-    return views.DryRunView(
-        action=draft.action.name,
-        projects=[project.name for project in draft.projects],
-        automation_profile=draft.profile,
-        profile_source=draft.profile_source,
-        arguments=draft.arguments,
-        include=draft.action.sandbox.include,
-        steps=msgspec.to_builtins(draft.action.steps),
-    )
+async def dry_run_(call: Call, request: protocol.PlanDryRun) -> views.DryRunView:
+    return await dry_run.dry_run(call.services, _draft(call, request), environments.decoded(request.environment))
 
 
 TABLE: Table = {
     protocol.PlanUse: use,
-    protocol.PlanDryRun: dry_run,
+    protocol.PlanDryRun: dry_run_,
     protocol.PlanRun: run,
     protocol.PlanExecute: execute,
     protocol.PlanApply: apply,

@@ -50,9 +50,9 @@ def _commit(project: PlanProject, repository: Path, name: str, commit: str) -> v
     within = name.partition("/")[2] if name.partition("/")[0].isdigit() else name
     kind, _, rest = within.partition("/")
     step, attempt = None, None
-    if kind == "checkpoint":
+    if kind in {"checkpoint", "before", "integrated"}:
         step = rest
-    elif kind == "partial":
+    elif kind in {"partial", "edited"}:
         step, _, number = rest.rpartition("-")
         attempt = int(number)
     return views.ArtifactView(
@@ -101,7 +101,7 @@ async def explain(call: Call, request: protocol.PlanExplain) -> views.PlanExplai
         decisions=plans.decisions(db, plan.plan_id),
         failures=plans.failures(db, plan.plan_id),
         holders=_holders(call, plan),
-        commands=show.next_commands(plan, steps),
+        commands=show.plan(db, plan).next,
     )
 
 

@@ -6,9 +6,10 @@ from daemon import changes, lookup, protocol, show, views
 from daemon.calls import Call, Table
 from daemon.phases import commands
 from daemon.phases.context import project_of
-from store import damage, errors, plans
+from store import damage, errors, plans, trees
+from store.database import Reader
 from store.records import Plan, PlanProject
-from store.states import StepState
+from store.states import State, StepState
 
 FAILED = frozenset({StepState.FAILED, StepState.TIMED_OUT, StepState.LOST, StepState.CANCELLED})
 
@@ -16,15 +17,14 @@ FAILED = frozenset({StepState.FAILED, StepState.TIMED_OUT, StepState.LOST, StepS
 async def list_(call: Call, request: protocol.PlanList) -> views.PlansView:
     db = call.services.db.read
     project = lookup.project(db, request.project).name if request.project else None
-    found, total = plans.find(
-        db,
-        phase=request.phase,
-        state=request.state,
-        project=project,
-        action=request.action,
-        children=request.children,
-        limit=request.limit,
-    )
+    filters = {"phase": request.phase, "state": request.state, "project": project, "action": request.action}
+    if request.parent is not None:
+        parent = lookup.plan(db, request.parent).plan_id
+        found, total = trees.children(db, parent, **filters, limit=request.limit)
+    else:
+        found, total = plans.find(db, **filters, children=request.children, limit=request.limit)
+    if request.children and request.parent is None:
+        found = trees.in_order(db, trees.find(db, **filters, limit=request.limit))
     return show.plan_list(db, found, total)
 
 
@@ -35,25 +35,65 @@ async def show_(call: Call, request: protocol.PlanShow) -> views.PlanView:
 
 async def tree(call: Call, request: protocol.PlanTree) -> views.PlanTreeView:
     db = call.services.db.read
-    plan = lookup.plan(db, request.plan)
-    return views.PlanTreeView([show.decision(one) for one in plans.decisions(db, plan.plan_id)], [])
+    top = lookup.plan(db, request.plan)
+    return _tree(db, top)
+
+
+def _tree(db: Reader, top: Plan) -> views.PlanTreeView:
+    """Made from the leaves up: what is below a plan comes behind it."""
+    found = trees.below(db, top.plan_id)
+    ids = [plan.plan_id for plan in found]
+    items = {one.plan_id: one.item for one in trees.subplans(db, ids)}
+    decisions: dict[str, list[views.DecisionView]] = {plan_id: [] for plan_id in ids}
+    for one in trees.decisions(db, ids):
+        decisions[one.plan_id].append(show.decision(one))
+    below: dict[str | None, list[views.PlanTreeView]] = {}
+    for plan in reversed(found):
+        made = views.PlanTreeView(
+            plan_id=plan.plan_id,
+            name=plan.name,
+            item=items.get(plan.plan_id),
+            phase=plan.phase,
+            state=plan.state,
+            decisions=decisions[plan.plan_id],
+            children=below.pop(plan.plan_id, [])[::-1],
+        )
+        below.setdefault(plan.parent_plan_id, []).append(made)
+    return below[top.parent_plan_id][0]
 
 
 async def errors_(call: Call, request: protocol.PlanErrors) -> views.PlanErrorsView:
     db = call.services.db.read
     plan = lookup.plan(db, request.plan)
     shown = show.plan(db, plan)
-    failed = [step for step in plans.steps(db, plan.plan_id) if step.state in FAILED]
+    children, _ = trees.children(db, plan.plan_id, state=State.ERRORED)
     return views.PlanErrorsView(
         plan_id=plan.plan_id,
         error=shown.error,
-        steps=[
-            views.FailedStepView(
-                step.step_id, step.state, step.attempt, step.exit_code, step.log, commands.tail(step.log)
-            )
-            for step in failed
-        ],
+        steps=_failed_steps(shown),
+        children=[_failed_child(child) for child in show.plan_list(db, children, len(children)).plans],
         next=shown.next,
+    )
+
+
+def _failed_steps(plan: views.PlanView) -> list[views.FailedStepView]:
+    return [
+        views.FailedStepView(step.id, step.state, step.attempt, step.exit_code, step.log, commands.tail(step.log))
+        for step in plan.steps
+        if step.state in FAILED
+    ]
+
+
+def _failed_child(plan: views.PlanView) -> views.FailedChildView:
+    place = plan.subplan
+    return views.FailedChildView(
+        plan_id=plan.plan_id,
+        name=plan.name,
+        step=place.step if place else "",
+        item=place.item if place else "",
+        error=plan.error,
+        steps=_failed_steps(plan),
+        next=plan.next,
     )
 
 

@@ -78,6 +78,9 @@ async def diagnose(call: Call, request: protocol.Diagnostics) -> views.Diagnosti
 async def event_list(call: Call, request: protocol.EventList) -> views.EventsView:
     db = call.services.db.read
     plan_id = lookup.plan(db, request.plan).plan_id if request.plan else None
+    if request.tree and plan_id is not None:
+        found = events.since_in_tree(db, request.since or 0, plan_id=plan_id, limit=request.limit)
+        return views.EventsView([show.event(event) for event in found], events.count_in_tree(db, plan_id=plan_id))
     if request.since is None:
         found = events.last(db, request.limit, plan_id=plan_id)
     else:

@@ -10,6 +10,9 @@ from daemon.phases.context import Context, first, sandbox_path
 from store import damage, errors
 from store.records import Step
 
+LONGEST_PAUSE = 60.0
+"""Seconds between two attempts at most; it begins with one and doubles."""
+
 
 class Attempt(msgspec.Struct, frozen=True):
     """What the next attempt of a step runs, and its deadline in seconds."""
@@ -17,6 +20,11 @@ class Attempt(msgspec.Struct, frozen=True):
     step: Step
     command: processes.Command
     seconds: float | None
+
+
+def pause(attempt: int) -> float:
+    """Seconds before the next attempt, after so many."""
+    return min(LONGEST_PAUSE, 2.0 ** (attempt - 1))
 
 
 def spec(step: Step) -> actions.StepSpec:

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Callable, Sequence
+from contextlib import AbstractAsyncContextManager
 from functools import cached_property
 from pathlib import Path
 from typing import Any, TypeVar
@@ -11,11 +12,12 @@ import msgspec
 from daemon import actions, environments, snapshots
 from daemon.decisions import GUIDANCE, NO_REASON
 from daemon.feed import Feed
-from daemon.lifecycle import Claim, Lifecycle
+from daemon.lifecycle import Lifecycle
+from daemon.moves import Claim
 from daemon.settings import Settings
 from daemon.tokens import Token
-from store import damage, plans
-from store.database import Database, Transaction
+from store import damage, plans, subplans
+from store.database import Database, Reader, Transaction
 from store.paths import Paths
 from store.records import Decision, Plan, PlanProject, Step
 
@@ -38,10 +40,14 @@ class Services(msgspec.Struct, frozen=True):
 class Context:
     """One running phase."""
 
-    def __init__(self, services: Services, claim: Claim, token: Token) -> None:
+    def __init__(
+        self, services: Services, claim: Claim, token: Token, lend: Callable[[], AbstractAsyncContextManager[None]]
+    ) -> None:
         self.services = services
         self.claim = claim
         self.token = token
+        self.lend = lend
+        """A context in which the phase only waits for others, and somebody else may have its place."""
         self.plan: Plan = claim.plan
 
     # What follows may turn out to be lost; a step that runs already is adopted without it.
@@ -59,7 +65,13 @@ class Context:
     @cached_property
     def environment(self) -> dict[str, str]:
         """The environment in which the action was used."""
-        return environments.load(self.services.paths.environments, self.plan.plan_id)
+        return environments.load(self.services.paths.environments, self.plan.root_plan_id)
+
+    @cached_property
+    def item(self) -> str:
+        """What a child is for; empty for a plan of its own."""
+        mine = subplans.get(self.db.read, self.plan.plan_id) if self.plan.parent_plan_id is not None else None
+        return mine.item if mine is not None else ""
 
     @property
     def db(self) -> Database:
@@ -77,8 +89,8 @@ class Context:
 
     @property
     def guidance(self) -> list[str]:
-        """What people said about this plan for its next attempt, oldest first; the oldest are left out beyond a limit."""
-        texts = [text for decision in plans.decisions(self.db.read, self.plan.plan_id) if (text := _guidance(decision))]
+        """What people said about this plan and those above it, oldest first; the oldest are left out beyond a limit."""
+        texts = [text for decision in _above(self.db.read, self.plan) if (text := _guidance(decision))]
         kept: list[str] = []
         left = GUIDANCE_BYTES
         for text in reversed(texts):
@@ -126,12 +138,21 @@ class Context:
             "CA_JOB_ID": self.claim.job.job_id,
             "CA_PROJECT": project.project,
             "CA_SANDBOX": str(sandbox),
-            "CA_ITEM": "",
+            "CA_ITEM": self.item,
             "CA_GUIDANCE": "\n".join(self.guidance),
         }
         for layer in (self.action.env, *layers):
             environment |= layer
         return environment
+
+
+def _above(db: Reader, plan: Plan | None) -> list[Decision]:
+    """What people decided about a plan, after what they decided about its parents."""
+    found: list[Decision] = []
+    while plan is not None:
+        found = plans.guidance(db, plan.plan_id) + found
+        plan = plans.get(db, plan.parent_plan_id) if plan.parent_plan_id is not None else None
+    return found
 
 
 def _guidance(decision: Decision) -> str:

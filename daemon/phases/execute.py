@@ -8,7 +8,7 @@ import msgspec
 
 from daemon import actions, changes, processes, sandboxes, snapshots, views
 from daemon.decisions import note_failure
-from daemon.phases import attempts, commands
+from daemon.phases import attempts, commands, subplans
 from daemon.phases.context import Context, sandbox_path, shown
 from store import errors, plans
 from store.clock import SECOND
@@ -20,8 +20,6 @@ UNFINISHED = frozenset({StepState.FAILED, StepState.TIMED_OUT, StepState.LOST, S
 """What a step that ended in one of these left behind is not part of its plan."""
 SHORT = 0.1
 """Seconds; how long a step took that failed sooner is not worth telling."""
-LONGEST_PAUSE = 60.0
-"""Seconds between two attempts of a step at most; it begins with one and doubles."""
 
 
 async def run(context: Context) -> None:
@@ -30,7 +28,10 @@ async def run(context: Context) -> None:
     for project in context.projects:
         await _ready(context, project)
     while batch := _next_batch(context.steps):
-        await _run_batch(context, batch)
+        if batch[0].kind == "subplans":
+            await subplans.run(context, batch[0])
+        else:
+            await _run_batch(context, batch)
     await _finish(context)
 
 
@@ -102,7 +103,8 @@ async def _adopt(context: Context) -> None:
 
     Also for those that were given up, if their processes turn out to run still: nothing runs twice at the same time.
     """
-    running = [step for step in context.steps if step.state is StepState.RUNNING or _is_given_up(step)]
+    steps = [step for step in context.steps if step.kind != "subplans"]  # their children are plans of their own
+    running = [step for step in steps if step.state is StepState.RUNNING or _is_given_up(step)]
     ends = list(zip(running, await asyncio.gather(*(_take_over(context, step) for step in running)), strict=True))
     if never_ran := [step for step, result in ends if result is not None and result.code == processes.NEVER_RAN]:
         await context.write(lambda tx: _forget_start(tx, never_ran))
@@ -219,7 +221,7 @@ async def _settle(context: Context, results: list[tuple[Step, commands.Result]])
     for project in context.projects:
         await _ready(context, project)
     attempt = max(fresh[step.step_id].attempt for step, _ in failed)
-    await context.token.watch(asyncio.sleep(min(LONGEST_PAUSE, 2.0 ** (attempt - 1))))
+    await context.token.watch(asyncio.sleep(attempts.pause(attempt)))
 
 
 async def _checkpoint(context: Context, results: list[tuple[Step, commands.Result]]) -> None:

@@ -79,6 +79,7 @@ CREATE TABLE plans (
 
 CREATE INDEX plans_by_position ON plans (phase, state, plan_id);
 CREATE INDEX plans_by_parent ON plans (parent_plan_id) WHERE parent_plan_id IS NOT NULL;
+CREATE INDEX plans_in_trees ON plans (root_plan_id DESC, plan_id);
 CREATE INDEX plans_over ON plans (finished_at) WHERE finished_at IS NOT NULL AND pruned_at IS NULL;
 CREATE INDEX plans_of_roots ON plans (plan_id) WHERE parent_plan_id IS NULL;
 CREATE INDEX plans_of_roots_by_state ON plans (state, plan_id) WHERE parent_plan_id IS NULL;
@@ -126,6 +127,7 @@ CREATE TABLE steps (
     pid INTEGER,
     process_start INTEGER,
     boot_id TEXT,
+    tips_json TEXT,
     PRIMARY KEY (plan_id, step_id)
 ) STRICT, WITHOUT ROWID;
 
@@ -142,6 +144,49 @@ CREATE TABLE decisions (
 ) STRICT;
 
 CREATE INDEX decisions_by_plan ON decisions (plan_id, decision_id);
+
+-- The children of a plan's subplans steps in the order in which they enter their parent. A child that was replaced, or whose
+-- parent was reverted, has no row here any more; it is a plan like others, over.
+CREATE TABLE subplans (
+    plan_id TEXT PRIMARY KEY REFERENCES plans (plan_id) ON DELETE CASCADE,
+    parent_plan_id TEXT NOT NULL REFERENCES plans (plan_id) ON DELETE CASCADE,
+    step_id TEXT NOT NULL,
+    position INTEGER NOT NULL,
+    item TEXT NOT NULL,
+    needs_json TEXT NOT NULL DEFAULT '[]',
+    paths_json TEXT NOT NULL DEFAULT '[]',
+    timeout_s INTEGER NOT NULL DEFAULT 0,
+    resolved INTEGER NOT NULL DEFAULT 0,
+    starts INTEGER NOT NULL DEFAULT 0,
+    retry INTEGER NOT NULL DEFAULT 0,
+    fate TEXT CHECK (fate IN ('dropped', 'left_out')),
+    admitted INTEGER,
+    integrated_at INTEGER,
+    tips_json TEXT,
+    CHECK ((integrated_at IS NULL) = (tips_json IS NULL))
+) STRICT, WITHOUT ROWID;
+
+CREATE UNIQUE INDEX subplans_of_step ON subplans (parent_plan_id, step_id, position);
+
+-- The files in which a child and its parent do not fit together; they stop the integration until each is settled.
+CREATE TABLE conflicts (
+    plan_id TEXT NOT NULL REFERENCES plans (plan_id) ON DELETE CASCADE,
+    child_plan_id TEXT NOT NULL REFERENCES plans (plan_id) ON DELETE CASCADE,
+    position INTEGER NOT NULL,
+    project TEXT NOT NULL,
+    path BLOB NOT NULL,
+    kind TEXT NOT NULL,
+    base_mode INTEGER,
+    base TEXT,
+    parent_mode INTEGER,
+    parent TEXT,
+    child_mode INTEGER,
+    child TEXT,
+    taken TEXT CHECK (taken IN ('base', 'parent', 'child', 'edited', 'file')),
+    taken_mode INTEGER,
+    taken_blob TEXT,
+    PRIMARY KEY (plan_id, position)
+) STRICT, WITHOUT ROWID;
 
 -- Every error in which a phase ended; the next attempt is told of them.
 CREATE TABLE failures (

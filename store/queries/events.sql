@@ -4,6 +4,17 @@ WHERE seq > :since AND (:plan_id IS NULL OR plan_id = :plan_id)
 ORDER BY seq
 LIMIT :limit
 
+-- since_in_tree: The same of a plan and all of its children, also those that do not count any more
+WITH RECURSIVE tree (plan_id) AS (
+    SELECT :plan_id
+    UNION ALL
+    SELECT plans.plan_id FROM tree CROSS JOIN plans ON plans.parent_plan_id = tree.plan_id
+)
+SELECT events.* FROM tree CROSS JOIN events ON events.plan_id = tree.plan_id
+WHERE seq > :since
+ORDER BY seq
+LIMIT :limit
+
 -- last: The newest events, oldest of them first
 SELECT * FROM (
     SELECT * FROM events WHERE (:plan_id IS NULL OR plan_id = :plan_id) ORDER BY seq DESC LIMIT :limit
@@ -11,6 +22,14 @@ SELECT * FROM (
 
 -- count: How many events there are
 SELECT count(*) FROM events WHERE (:plan_id IS NULL OR plan_id = :plan_id)
+
+-- count_in_tree: How many there are of a plan and all of its children
+WITH RECURSIVE tree (plan_id) AS (
+    SELECT :plan_id
+    UNION ALL
+    SELECT plans.plan_id FROM tree CROSS JOIN plans ON plans.parent_plan_id = tree.plan_id
+)
+SELECT count(*) FROM tree CROSS JOIN events ON events.plan_id = tree.plan_id
 
 -- kept: How many events there are after a number
 SELECT count(*) FROM events WHERE seq > :since

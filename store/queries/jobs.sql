@@ -1,4 +1,5 @@
--- claim: The next job in turn for a worker; a plan whose lock somebody holds, and an Execute beyond the limit, wait
+-- claim: The next job in turn for a worker; a plan whose lock somebody holds, an Execute beyond the limit, and a child that the
+-- holder of its parent's lock has not admitted wait. Who is only claimed to be stopped needs nobody's leave
 UPDATE async_jobs
 SET status = 'running',
     attempt = attempt + 1,
@@ -19,6 +20,7 @@ WHERE job_id = (
         AND (
             job.phase <> 'execute'
             OR job.depth > 0
+            OR job.cancel_requested_at IS NOT NULL
             OR (
                 SELECT count(*)
                 FROM async_jobs AS other
@@ -32,6 +34,19 @@ WHERE job_id = (
                 AND resource_id = job.plan_id
                 AND expires_at > :steady
                 AND boot_id = :boot_id
+        )
+        AND (
+            job.depth = 0
+            OR job.cancel_requested_at IS NOT NULL
+            OR EXISTS (
+                SELECT 1
+                FROM subplans
+                CROSS JOIN locks ON resource_type = 'plan' AND resource_id = subplans.parent_plan_id
+                WHERE subplans.plan_id = job.plan_id
+                    AND fence = subplans.admitted
+                    AND expires_at > :steady
+                    AND boot_id = :boot_id
+            )
         )
     ORDER BY job.priority DESC, job.turn, job.job_id
     LIMIT 1
@@ -88,10 +103,10 @@ SET status = 'cancelled', finished_at = :now, cancel_requested_at = :now, error_
 WHERE job_id = :job_id AND status = 'queued'
 RETURNING *
 
--- request_cancel: Ask the worker of a running job to stop
+-- request_cancel: Ask the worker of a job to stop, the one that has it or the next
 UPDATE async_jobs
 SET cancel_requested_at = coalesce(cancel_requested_at, :now), error_message = coalesce(error_message, :reason)
-WHERE job_id = :job_id AND status = 'running'
+WHERE job_id = :job_id AND status IN ('queued', 'running')
 RETURNING *
 
 -- beat: The worker is alive
@@ -130,6 +145,9 @@ WHERE worker_id = :worker
 
 -- workers: Every worker that is not stopped
 SELECT * FROM workers WHERE state <> 'stopped' ORDER BY worker_id
+
+-- stop_worker: A worker that is needed no longer
+UPDATE workers SET state = 'stopped', job_id = NULL WHERE worker_id = ?
 
 -- stop_workers: The daemon that had these workers is gone
 UPDATE workers SET state = 'stopped', job_id = NULL WHERE state <> 'stopped'

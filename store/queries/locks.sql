@@ -29,6 +29,12 @@ WHERE (expires_at <= :now OR boot_id <> :boot_id)
     AND NOT EXISTS (SELECT 1 FROM async_jobs WHERE job_id = substr(locks.owner_id, 5) AND status = 'running')
 RETURNING *
 
+-- files: The leases on files of a project
+SELECT * FROM locks WHERE resource_type = 'file' AND resource_id >= :first AND resource_id < :beyond
+
+-- files_of: The leases on files of one owner
+SELECT * FROM locks WHERE owner_id = ? AND resource_type = 'file'
+
 -- list: Every lease
 SELECT * FROM locks ORDER BY resource_type, resource_id
 

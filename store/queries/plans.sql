@@ -73,8 +73,18 @@ WHERE finished_at < :before
 ORDER BY finished_at
 LIMIT :limit
 
--- children: The children of a plan by phase and state
-SELECT phase, state, count(*) FROM plans WHERE parent_plan_id = ? GROUP BY phase, state
+-- below: The plans below a plan, children that count no more included
+WITH RECURSIVE below (plan_id) AS (
+    SELECT plan_id FROM plans WHERE parent_plan_id = ?
+    UNION ALL
+    SELECT plans.plan_id FROM below CROSS JOIN plans ON plans.parent_plan_id = below.plan_id
+)
+SELECT plans.* FROM below CROSS JOIN plans ON plans.plan_id = below.plan_id
+
+-- family_size: How many plans a tree has, without children that count no more
+SELECT 1 + count(*)
+FROM plans CROSS JOIN subplans ON subplans.plan_id = plans.plan_id
+WHERE plans.root_plan_id = ? AND plans.parent_plan_id IS NOT NULL
 
 -- next_number: For the names of plans that were given none
 INSERT INTO counters (name, value) VALUES (:name, 1)
@@ -95,6 +105,9 @@ DELETE FROM steps WHERE plan_id = ?
 
 -- decisions: The decisions of a plan, oldest first
 SELECT * FROM decisions WHERE plan_id = ? ORDER BY decision_id
+
+-- guidance: What people said about a plan, oldest first
+SELECT * FROM decisions WHERE plan_id = ? AND kind IN ('user_intervention', 'reversion') ORDER BY decision_id
 
 -- failures: The errors in which phases of a plan ended, oldest first
 SELECT * FROM failures WHERE plan_id = ? ORDER BY failure_id

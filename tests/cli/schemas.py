@@ -58,6 +58,21 @@ STATE: Final = one_of("queued", "processing", "complete", "errored", "cancelled"
 STEP_STATE: Final = one_of("pending", "running", "succeeded", "failed", "timed_out", "cancelled", "skipped", "lost")
 
 ERROR: Final = record(code=TEXT, message=TEXT, step=absent(TEXT), detail=MAPPING)
+CHILDREN_COUNTS: Final = dict.fromkeys(
+    ("total", "queued", "processing", "complete", "applied", "errored", "cancelled"), COUNT
+)
+CHILDREN: Final = record(**CHILDREN_COUNTS)
+STEP_CHILDREN: Final = record(**CHILDREN_COUNTS, integrated=COUNT)
+SUBPLAN: Final = record(
+    step=TEXT,
+    item=TEXT,
+    position=COUNT,
+    needs=many(TEXT),
+    paths=many(TEXT),
+    starts=COUNT,
+    left_out=FLAG,
+    integrated_at=absent(TIME),
+)
 STEP: Final = record(
     id=TEXT,
     title=TEXT,
@@ -68,9 +83,7 @@ STEP: Final = record(
     started_at=absent(TIME),
     finished_at=absent(TIME),
     log=absent(TEXT),
-)
-CHILDREN: Final = record(
-    total=COUNT, queued=COUNT, processing=COUNT, complete=COUNT, applied=COUNT, errored=COUNT, cancelled=COUNT
+    children=absent(STEP_CHILDREN),
 )
 DIFF_STAT: Final = record(digest=DIGEST, files=COUNT, insertions=COUNT, deletions=COUNT)
 SANDBOX: Final = record(
@@ -116,6 +129,7 @@ PLAN: Final = record(
     finished_at=absent(TIME),
     next=many({"type": "string", "pattern": "^ca "}),
     applied=absent(APPLIED),
+    subplan=absent(SUBPLAN),
     **BEYOND["plan"],
 )
 CHANGED_FILE: Final = record(
@@ -146,7 +160,15 @@ DECISION: Final = record(
     plan_id=ULID,
     created_at=TIME,
 )
-PLAN_TREE: Final = record(decisions=many(DECISION), children=many(MAPPING))
+PLAN_TREE: Final = record(
+    plan_id=ULID,
+    name=TEXT,
+    item=absent(TEXT),
+    phase=PHASE,
+    state=STATE,
+    decisions=many(DECISION),
+    children=many(MAPPING),
+)
 JOB: Final = record(
     job_id=ULID,
     plan_id=ULID,
@@ -255,7 +277,80 @@ FAILED_STEP: Final = record(
 STEP_LOG: Final = record(
     id=TEXT, state=STEP_STATE, attempt=COUNT, exit_code=absent(COUNT), log=absent(TEXT), text=absent(TEXT)
 )
+FAILED_CHILD: Final = record(
+    plan_id=ULID,
+    name=TEXT,
+    step=TEXT,
+    item=TEXT,
+    error=absent(ERROR),
+    steps=many(FAILED_STEP),
+    next=many(TEXT),
+)
 SEVERAL_PLANS: Final = listing("plans", PLAN)
+VERSION: Final = record(
+    mode=one_of("100644", "100755", "120000", "160000"), blob=COMMIT, bytes=COUNT, binary=FLAG, text=absent(TEXT)
+)
+MERGE_CONFLICT: Final = record(
+    project=NAME,
+    path=TEXT,
+    path_base64=absent(TEXT),
+    kind=TEXT,
+    status=one_of("open", "resolved"),
+    taken=absent(one_of("base", "parent", "child", "edited", "file")),
+    child_plan_id=ULID,
+    child_name=TEXT,
+    item=absent(TEXT),
+    base=absent(VERSION),
+    parent=absent(VERSION),
+    child=absent(VERSION),
+)
+PLAN_CONFLICTS: Final = record(plan_id=ULID, conflicts=many(MERGE_CONFLICT), total=COUNT, checkouts=MAPPING)
+OVERLAP: Final = record(path=TEXT, items=many(TEXT), below=many(TEXT))
+DRY_RUN_CHILD: Final = record(item=TEXT, needs=many(TEXT), paths=many(TEXT), plan=MAPPING)
+DRY_RUN_SUBPLANS: Final = record(
+    action=NAME,
+    mode=one_of("sequential", "parallel", "dependency_ordered"),
+    max_parallel=COUNT,
+    fail_fast=FLAG,
+    merge=one_of("git_three_way", "sequential_apply", "fail_on_conflict", "last_wins"),
+    retries=COUNT,
+    timeout=absent({"type": "number"}),
+    overlaps=many(OVERLAP),
+    children=many(DRY_RUN_CHILD),
+)
+DRY_RUN_STEP: Final = record(
+    id=TEXT,
+    title=TEXT,
+    kind=one_of("run", "prompt", "subplans"),
+    needs=many(TEXT),
+    project=NAME,
+    run=absent(TEXT),
+    prompt=absent(TEXT),
+    timeout=absent({"type": "number"}),
+    retries=COUNT,
+    subplans=absent(DRY_RUN_SUBPLANS),
+)
+DRY_RUN_PLAN: Final = record(
+    action=NAME,
+    projects=many(NAME),
+    arguments=MAPPING,
+    decided_by=absent(NAME),
+    read_only=FLAG,
+    include=many(TEXT),
+    missing=MAPPING,
+    setup=absent(TEXT),
+    steps=many(DRY_RUN_STEP),
+)
+DRY_RUN_BASE: Final = record(
+    project=NAME,
+    path=TEXT,
+    strategy=one_of("clone", "none"),
+    head=absent(COMMIT),
+    branch=absent(TEXT),
+    modified=COUNT,
+    base=COMMIT,
+    uncarried=many(TEXT),
+)
 DRY_RUN: Final = record(
     action=NAME,
     projects=many(NAME),
@@ -264,10 +359,27 @@ DRY_RUN: Final = record(
     arguments=MAPPING,
     include=many(TEXT),
     steps=many(MAPPING),
+    base=many(DRY_RUN_BASE),
+    checks=many(record(name=TEXT, run=TEXT)),
+    plans=COUNT,
+    tree=DRY_RUN_PLAN,
 )
 ARTIFACT: Final = record(
     kind=one_of(
-        "base", "checkpoint", "partial", "rollback", "result", "removed", "applied", "log", "prompt", "sandbox"
+        "base",
+        "checkpoint",
+        "partial",
+        "before",
+        "integrated",
+        "edited",
+        "resolved",
+        "rollback",
+        "result",
+        "removed",
+        "applied",
+        "log",
+        "prompt",
+        "sandbox",
     ),
     project=absent(NAME),
     step=absent(TEXT),
@@ -355,7 +467,11 @@ DATA: Final[Mapping[str, Schema]] = {
     "plan artifacts": record(plan_id=ULID, artifacts=many(ARTIFACT), total=COUNT),
     "plan explain": PLAN_EXPLAIN,
     "plan prune": PRUNE,
-    "plan errors": record(plan_id=ULID, error=absent(ERROR), steps=many(FAILED_STEP), next=many(TEXT)),
+    "plan errors": record(
+        plan_id=ULID, error=absent(ERROR), steps=many(FAILED_STEP), children=many(FAILED_CHILD), next=many(TEXT)
+    ),
+    "plan conflicts": PLAN_CONFLICTS,
+    "plan resolve": {"anyOf": [MERGE_CONFLICT, listing("conflicts", MERGE_CONFLICT)]},
     "plan logs": record(plan_id=ULID, steps=many(STEP_LOG)),
     "plan follow": PLAN,
     "plan wait": {"anyOf": [PLAN, SEVERAL_PLANS]},

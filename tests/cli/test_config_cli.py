@@ -457,6 +457,21 @@ def _concurrency(home: Home) -> None:
     assert home.position(second) == "execute/complete"
 
 
+@shows("plan.max-child-depth")
+def _max_child_depth(home: Home) -> None:
+    """A child is one deep, its own child is refused; another project has room for it."""
+    narrow, wide = home.repository(), home.repository()
+    child = home.action("true")
+    parent = home.action(steps=[{"id": "each", "subplans": {"action": child, "for_each": ["a"]}}])
+    above = home.action(steps=[{"id": "each", "subplans": {"action": parent, "for_each": ["a"]}}])
+    home.set("plan.max-child-depth", "1", project=narrow.name)
+
+    assert home.data("plan", "use", parent, narrow.name, "--dry-run")["plans"] == 2
+    error = home.error("plan", "use", above, narrow.name, "--dry-run", code=2)
+    assert "plan.max-child-depth" in error["message"]
+    assert home.data("plan", "use", above, wide.name, "--dry-run")["plans"] == 3
+
+
 @shows("plan.max-reversions")
 def _max_reversions(home: Home) -> None:
     home.set("plan.max-reversions", "1")

@@ -16,7 +16,7 @@ from cleveragents_tui import client
 from cleveragents_tui.cli.session import READS
 from daemon import protocol
 from store import errors
-from tests.cli import schemas
+from tests.cli import colliding, schemas
 from tests.homes import Home
 
 
@@ -201,6 +201,10 @@ WRITES: dict[type, tuple[str, Callable[[Home], protocol.Request[Any]]]] = {
     protocol.PlanRollback: (
         "plan.rolled_back",
         lambda home: protocol.PlanRollback(plan=home.executed("true", "false", code=1), step="s1"),
+    ),
+    protocol.PlanResolve: (
+        "conflict.resolved",
+        lambda home: protocol.PlanResolve(plan=colliding.plan(home), path="f", take="child"),
     ),
     protocol.PlanUndo: ("plan.undone", lambda home: protocol.PlanUndo(plan=applied(home))),
     protocol.PlanPrune: ("sandbox.removed", lambda home: (over(home), protocol.PlanPrune())[1]),

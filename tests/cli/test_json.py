@@ -9,7 +9,7 @@ import pytest
 
 from cleveragents_tui.cli import root
 from cleveragents_tui.cli.commands import Noun
-from tests.cli import schemas
+from tests.cli import colliding, schemas
 from tests.homes import Home
 
 ELSEWHERE = {
@@ -59,6 +59,8 @@ VERBS: dict[str, Arguments] = {
     "plan diff": lambda world: [world.plan],
     "plan errors": lambda world: [world.failed],
     "plan artifacts": lambda world: [world.plan],
+    "plan conflicts": lambda world: [world.plan],
+    "plan resolve": lambda world: [colliding.plan(world.home), "f", "--take", "child"],
     "plan explain": lambda world: [world.failed],
     "plan prune": lambda _: ["--dry-run"],
     "plan logs": lambda world: [world.plan],

@@ -5,10 +5,12 @@ import json
 from collections.abc import Iterable
 from typing import Any, TextIO
 
+import msgspec
 import pytest
 from ruamel.yaml import YAML
 
 from cleveragents_tui import output, wording
+from cleveragents_tui.cli import children_text
 from cleveragents_tui.cli.progress import block_lines
 from cleveragents_tui.cli.tables import Cell, Column, pairs, table
 from cleveragents_tui.output import ErrorBody, Look, Output, Result
@@ -60,7 +62,7 @@ def plan(**changes: Any) -> views.PlanView:
         "plan_id": "01JDAAAAAAAAAAAAAAAAAAAAAA", "name": "fix-types", "action": "local/annotate", "projects": ["local/web"],
         "phase": "execute", "state": "complete", "terminal": False, "recoverable": False,
         "automation_profile": "supervised", "profile_source": "default", "arguments": {}, "priority": 0,
-        "parent_plan_id": None, "root_plan_id": "01JDAAAAAAAAAAAAAAAAAAAAAA", "depth": 0,
+        "parent_plan_id": None, "root_plan_id": "01JDAAAAAAAAAAAAAAAAAAAAAA", "depth": 0, "subplan": None,
         "base": {"local/web": "4f1c2d9" + "0" * 33}, "sandboxes": [], "steps": [],
         "children": views.ChildrenView(0, 0, 0, 0, 0, 0, 0), "diff": None, "applied": None, "error": None,
         "reversions": 0, "job_id": "01JDBBBBBBBBBBBBBBBBBBBBBB", "revision": 1,
@@ -73,7 +75,7 @@ def plan(**changes: Any) -> views.PlanView:
 def step(name: str, state: str, **changes: Any) -> views.StepView:
     values: dict[str, Any] = {
         "id": name, "title": name, "kind": "run", "state": state, "attempt": 1, "exit_code": None,
-        "started_at": "2026-03-01T11:59:46.000Z", "finished_at": None, "log": None,
+        "started_at": "2026-03-01T11:59:46.000Z", "finished_at": None, "log": None, "children": None,
     }  # fmt: skip
     return views.StepView(**{**values, **changes})
 
@@ -352,3 +354,66 @@ def test_the_live_block_of_many_steps_shows_those_around_the_running_one() -> No
 
     assert len(lines) == 13
     assert any("▶ s50" in line for line in lines)
+
+
+# --- children ------------------------------------------------------------------------------------------------------------
+
+
+def child(number: int, state: str = "processing", **changes: Any) -> views.PlanView:
+    place = views.SubplanView(
+        step="packages", item=f"src/package{number}", position=number, needs=[], paths=[], starts=1, left_out=False,
+        integrated_at=None,
+    )  # fmt: skip
+    steps = [step("tidy", "running")] if state == "processing" else []
+    return plan(name=f"fix-types.{number}", parent_plan_id="p", state=state, subplan=place, steps=steps, **changes)
+
+
+@pytest.mark.parametrize("width", [40, 80, 120])
+@pytest.mark.parametrize("room", [4, 10, 40])
+def test_the_live_block_shows_as_many_running_children_as_fit(width: int, room: int) -> None:
+    """The others are counted, and the steps are still there; on a very low terminal the numbers have to do."""
+    counts = views.StepChildrenView(60, 20, 30, 9, 0, 1, 0, integrated=7)
+    steps = [step("fix", "succeeded", finished_at="2026-03-01T11:59:50.000Z"), step("last", "pending")]
+    steps.insert(1, step("packages", "running", kind="subplans", children=counts))
+    running = [child(number) for number in range(min(30, room - 3))]
+
+    lines = block_lines(plan(state="processing", steps=steps), Look(width=width, now=NOW), room, running)
+
+    assert all(wording.columns(line) <= width for line in lines)
+    assert len(lines) <= 3 + room
+    counted = "9/60 ▶30 ✘1" if width < 60 else "━━━╺──────────────── 9/60 · 30 running · 1 failed"
+    (step_line,) = [line for line in lines if counted in line]
+    assert lines[-1].strip().startswith("◌ last")
+    shown = [line for line in lines if "▶ src/package" in line]
+    assert len(shown) == {4: 0, 10: 6, 40: 30}[room]
+    assert all("tidy" in line and "00:14" in line for line in shown)
+    more = ["      and 24 more running"] if room == 10 else []
+    assert lines[lines.index(step_line) + 1 : -1] == shown + more
+
+
+def node(number: int, state: str) -> views.PlanTreeView:
+    return views.PlanTreeView(f"id{number}", f"p.{number}", f"item{number}", "execute", state, [], [])
+
+
+def test_a_tree_of_a_thousand_children_does_not_flood() -> None:
+    """The first ones, some of those that failed wherever they stand, and how many there are beside."""
+    children = [node(number, "errored" if number in {700, 900} else "complete") for number in range(1000)]
+    spawned = [decision(f"d{number}", "subplan_spawn", "d") for number in range(1000)]
+    top = views.PlanTreeView(
+        "id", "p", None, "execute", "errored", [decision("d", "prompt_definition", None)], children
+    )
+
+    few = list(children_text.tree(msgspec.structs.replace(top, children=children[:20]), Look(now=NOW)))
+    many = list(children_text.tree(top, Look(now=NOW)))
+    old = list(children_text.tree(msgspec.structs.replace(top, decisions=[*top.decisions, *spawned]), Look(now=NOW)))
+
+    assert len([line for line in few if "✔ item" in line]) == 20
+    assert "more" not in few[-1]
+    assert len([line for line in many if "item" in line]) == 20
+    assert [line.split()[2] for line in many if "✘" in line] == ["item700", "item900"]
+    assert "980 more: ca plan list --children --all" in many[-1]
+    assert old == many
+
+
+def decision(identity: str, kind: str, parent: str | None) -> views.DecisionView:
+    return views.DecisionView(identity, parent, kind, "what", "this", "", False, "id", "2026-03-01T11:00:00.000Z")  # noqa: FBT003  its place

@@ -45,6 +45,7 @@ class Scene:
         self.ran = directory / "ran"  # the steps that ran, in order
         self.acknowledged = False  # whether the daemon said that the plan was made
         self._action: dict[str, Any] = {"name": "local/work", "steps": [self.step(1), self.step(2)]}
+        self._child: dict[str, Any] | None = None
 
     def launch(self, crash_at: str, variables: Mapping[str, str]) -> None:
         """Start the daemon that is to die there; it has one worker, so a job that runs keeps others queued."""
@@ -113,10 +114,25 @@ class Scene:
         self._action = {**self._action, **spelled, **keys}
         self._register(self.ask)
 
+    def prepare_family(self, *commands: str, **spec: Any) -> None:
+        """The same work by two children, and a third one whose edit is beside it; each with a command before its effect."""
+        effects = (
+            f"echo s1 >> {self.ran}; echo one >> a.txt",
+            f"echo s2 >> {self.ran}; echo two >> b.txt",
+            "echo three > c.txt",
+        )
+        cases = [f"{n}) {command or ':'}\n{effects[n - 1]};;" for n, command in enumerate(commands, 1)]
+        run = f"case $CA_ITEM in {' '.join(cases)} esac"
+        self._child = {"name": "local/part", "steps": [{"id": "go", "run": run}]}
+        items = {"for_each": [str(n) for n in range(1, len(commands) + 1)]}
+        family = {"id": "all", "paths": ["part-{item}"], "subplans": {"action": "local/part", **items, **spec}}
+        self.prepare(family)
+
     def _register(self, ask: Callable[[protocol.Request[Any]], Any]) -> None:
-        content = msgspec.json.encode(self._action)
-        if not any(one.name == "local/work" for one in ask(protocol.ActionList(archived=True)).actions):
-            ask(protocol.ActionCreate(content=content, source="test"))
+        known = {one.name for one in ask(protocol.ActionList(archived=True)).actions}
+        for action in (self._child, self._action):
+            if action is not None and action["name"] not in known:
+                ask(protocol.ActionCreate(content=msgspec.json.encode(action), source="test"))
         if not ask(protocol.ProjectList()).projects:
             ask(protocol.ProjectAdd(path=str(self.project), name="local/proj"))
 
@@ -155,6 +171,13 @@ class Scene:
             shutil.rmtree(self.home.paths.repositories / hidden.name, ignore_errors=True)
             hidden.rename(self.home.paths.repositories / hidden.name)
 
+    @staticmethod
+    def settle(ask: Callable[[protocol.Request[Any]], Any]) -> None:
+        """In every conflict with a child, its version is the right one."""
+        for one in ask(protocol.PlanConflicts(plan="p")).conflicts:
+            if one.status == "open" and one.item is not None:
+                ask(protocol.PlanResolve(plan="p", path=one.path, take="child"))
+
     def finish(self, daemon: daemons.Daemon) -> views.PlanView:
         """Bring the plan to its end, as a user would who does what `next` says."""
         if not daemon.ask(protocol.PlanList()).plans:
@@ -164,6 +187,7 @@ class Scene:
             plan = daemon.wait_for("p")
             if plan.terminal:
                 return plan
+            self.settle(daemon.ask)
             at_end = plan.phase == "apply" or (plan.phase, plan.state) == ("execute", "complete")
             daemon.ask(protocol.PlanApply(plan="p") if at_end else protocol.PlanExecute(plan="p"))
         raise AssertionError(f"the plan does not come to its end: {daemon.plan('p')}")
@@ -349,6 +373,61 @@ def cut_in_apply(scene: Scene) -> None:
     (scene.project / "a.txt").write_text(CONFLICT["a.txt"])
 
 
+COLLIDES = "echo $CA_ITEM > new.txt"
+
+
+def with_children(scene: Scene) -> None:
+    scene.prepare_family("", "")
+    scene.use("trusted")
+
+
+def child_running(scene: Scene) -> None:
+    scene.prepare_family("", scene.wait_for_gate)
+    scene.use("trusted", wait=False)
+    scene.until_marked()
+
+
+def child_failing(scene: Scene) -> None:
+    scene.prepare_family("", scene.unless_ok, "")
+    scene.use("trusted")
+
+
+def child_retried(scene: Scene) -> None:
+    child_failing(scene)
+    scene.ok.touch()
+    scene.ask(protocol.PlanExecute(plan="p.2"))
+    scene.wait()
+
+
+def child_replaced(scene: Scene) -> None:
+    """The first one fails before the second one has begun, and so that one is given up."""
+    scene.prepare_family(scene.unless_ok, "", fail_fast=True)
+    scene.use("trusted")
+    scene.ok.touch()
+    scene.ask(protocol.PlanExecute(plan="p"))
+    scene.wait()
+
+
+def child_left_out(scene: Scene) -> None:
+    scene.prepare_family("", "", scene.unless_ok)
+    scene.use("trusted")
+    scene.ask(protocol.PlanCancel(plan="p.3"))
+    scene.ask(protocol.PlanExecute(plan="p"))
+    scene.wait()
+
+
+def colliding(scene: Scene) -> None:
+    scene.prepare_family(COLLIDES, COLLIDES, "")
+    scene.use("trusted")
+
+
+def settled(scene: Scene) -> None:
+    colliding(scene)
+    scene.settle(scene.ask)
+    scene.ask(protocol.PlanExecute(plan="p"))
+    scene.wait()
+
+
 def wait(scene: Scene) -> None:
     scene.wait()
 
@@ -410,6 +489,7 @@ def then_stop(before: Callable[[Scene], None]) -> Scenario:
 
 
 STRAIGHT = Scenario(straight)
+CHILDREN = Scenario(with_children)
 CANCEL = protocol.PlanCancel(plan="p")
 REVERT = protocol.PlanRevert(plan="p")
 UNDO = then(applied, protocol.PlanUndo(plan="p"))
@@ -481,6 +561,7 @@ KINDS: Mapping[str, Scenario] = {
     "actor.stored": Scenario(definitions_removed),
     "actor.removed": Scenario(definitions_removed),
     "apply.project-moved": Scenario(applied_beside_another_edit),
+    "conflict.resolved": Scenario(settled),
     "decision.recorded": STRAIGHT,
     "job.queued": STRAIGHT,
     "job.running": STRAIGHT,
@@ -504,6 +585,14 @@ KINDS: Mapping[str, Scenario] = {
     "sandbox.ready": STRAIGHT,
     "sandbox.removed": STRAIGHT,
     "step.started": STRAIGHT,
+    "subplan.started": CHILDREN,
+    "subplan.admitted": Scenario(wait, earlier=child_running),
+    "subplan.integrated": CHILDREN,
+    "subplan.conflict": Scenario(colliding),
+    "subplan.failed": Scenario(child_failing),
+    "subplan.replaced": Scenario(child_replaced),
+    "subplan.left-out": Scenario(child_left_out),
+    "subplan.retried": Scenario(child_retried),
     "store.set-aside": Scenario(repair, earlier=with_a_row_of_no_use),
 }
 """Every kind of event that has no table of its own."""
@@ -521,6 +610,9 @@ PLACES: Mapping[str, Scenario] = {
     "undo.begun": UNDO,
     "undo.restored": UNDO,
     "prune.held": PRUNE,
+    "subplan.merged:1": CHILDREN,
+    "subplan.merged:2": CHILDREN,
+    "subplans.restored": CHILDREN,
     "apply.taken-back": Scenario(wait, earlier=cut_in_apply, earlier_point="apply.rename:2"),
 }
 """Places between two commits that no other test ends a daemon at."""
@@ -532,8 +624,21 @@ RECOVERED: Mapping[str, Scenario] = {
 }
 """The moves that a new daemon makes with what a killed one left."""
 
+OF_CHILDREN: Mapping[str, Scenario] = {
+    "after:plan.moved strategize/queued>strategize/processing:2": CHILDREN,
+    "before:plan.moved strategize/processing>strategize/complete:2": CHILDREN,
+    "after:plan.moved execute/queued>execute/processing:2": CHILDREN,
+    "after:plan.moved execute/processing>execute/complete": CHILDREN,
+    "before:plan.moved execute/processing>execute/errored": Scenario(child_failing),
+    "before:plan.moved execute/errored>execute/queued:2": Scenario(child_retried),
+    "after:job.cancel-requested": then(child_running, CANCEL),
+    "after:plan.moved execute/processing>execute/cancelled": then(child_running, CANCEL),
+}
+"""Moves that a child makes, or its parent with it."""
+
 QUIET: Mapping[str, tuple[Scenario, range]] = {
     "straight": (STRAIGHT, range(1, 9)),
+    "children": (CHILDREN, range(8, 28, 5)),
     "undo": (UNDO, range(9, 12)),
     "rollback": (Scenario(rolled_back), range(5, 8)),
     "prune": (PRUNE, range(9, 12)),

@@ -35,6 +35,7 @@ CASES = [
     *((f"{when}:{name}", scenario) for name, scenario in EVENTS.items() for when in WHEN),
     *((f"{when}:plan.moved {name}", scenario) for name, scenario in scenarios.RECOVERED.items() for when in WHEN),
     *scenarios.PLACES.items(),
+    *scenarios.OF_CHILDREN.items(),
 ]
 
 
@@ -53,6 +54,7 @@ class Snapshot:
         self.jobs = self._rows(connection, "SELECT job_id, plan_id, phase, status FROM async_jobs")
         self.locks = self._rows(connection, "SELECT resource_type, resource_id, owner_id FROM locks")
         self.steps = self._rows(connection, "SELECT plan_id, step_id, state FROM steps")
+        self.integrated = self._rows(connection, "SELECT plan_id FROM subplans WHERE integrated_at IS NOT NULL")
         self.events = self._rows(connection, "SELECT seq, kind, plan_id, job_id, detail_json FROM events ORDER BY seq")
         connection.execute("ROLLBACK")
         connection.close()
@@ -68,6 +70,7 @@ def check_invariants(home: daemons.Home) -> Snapshot:
     assert now.integrity == [("ok",)]
     check_jobs(now)
     check_events(now)
+    check_children(now)
     running = {f"job:{job}" for job, _, _, status in now.jobs if status == "running"}
     assert {owner for _, _, owner in now.locks} - {scenarios.PERSON} <= running, "a lock has an owner that is gone"
     return now
@@ -104,6 +107,15 @@ def check_events(now: Snapshot) -> None:
         stations = [AsyncJobStatus(one) for one in told if one != "cancel-requested"]
         assert (stations[0], stations[-1]) == ("queued", status)
         assert all(later in VALID_JOB_TRANSITIONS[one] for one, later in itertools.pairwise(stations)), stations
+
+
+def check_children(now: Snapshot) -> None:
+    """Each child entered its parent at most once, and what counts as entered did so."""
+    entered = [
+        msgspec.json.decode(detail)["child"] for _, kind, *_, detail in now.events if kind == "subplan.integrated"
+    ]
+    assert len(entered) == len(set(entered))
+    assert {plan for (plan,) in now.integrated} <= set(entered)
 
 
 def every_move() -> Iterator[tuple[str, str]]:

@@ -63,18 +63,16 @@ def test_diff_lists_every_kind_of_change(tmp_path: Path) -> None:
             file.binary,
             file.insertions,
             file.deletions,
-            file.old_size,
-            file.new_size,
         )
         for file in found.files
     }
     assert said == {
-        b"add": ("added", None, False, 2, 0, None, 4),
-        b"bin": ("modified", None, True, None, None, 2, 4),
-        b"del": ("deleted", None, False, 0, 2, 4, None),
-        b"exec": ("modified", None, False, 0, 0, 2, 2),
-        b"mod": ("modified", None, False, 1, 1, len(TEXT), len(edited(3))),
-        b"new\nname\xff": ("renamed", b"old name", False, 1, 1, len(TEXT) + 2, len(TEXT) + 2),
+        b"add": ("added", None, False, 2, 0),
+        b"bin": ("modified", None, True, None, None),
+        b"del": ("deleted", None, False, 0, 2),
+        b"exec": ("modified", None, False, 0, 0),
+        b"mod": ("modified", None, False, 1, 1),
+        b"new\nname\xff": ("renamed", b"old name", False, 1, 1),
     }
     assert (found.insertions, found.deletions) == (4, 4)
     modes = {file.path: (file.old_mode, file.new_mode) for file in found.files}
@@ -82,7 +80,7 @@ def test_diff_lists_every_kind_of_change(tmp_path: Path) -> None:
 
 
 def test_diff_of_links_and_submodules(tmp_path: Path) -> None:
-    """A file that became a link is modified; a submodule has no sizes."""
+    """A file that became a link is modified; a submodule is one file."""
     project = gitrepos.repository(tmp_path, {"x": "x\n"})
     head = gitrepos.git(project.path, "rev-parse", "HEAD")
     snapshots.prepare(project)
@@ -95,7 +93,7 @@ def test_diff_of_links_and_submodules(tmp_path: Path) -> None:
     files = {file.path: file for file in changes.diff(project, head, result.commit).files}
 
     assert (files[b"x"].status, files[b"x"].new_mode) == ("modified", 0o120000)
-    assert (files[b"sub"].status, files[b"sub"].new_size) == ("added", None)
+    assert (files[b"sub"].status, files[b"sub"].new_mode) == ("added", 0o160000)
 
 
 def test_diff_of_equal_trees_is_empty(tmp_path: Path) -> None:
@@ -277,7 +275,17 @@ def test_file_against_directory_is_a_conflict(tmp_path: Path) -> None:
     merge = changes.merge(project, base, state(project, {"x": "file"}), state(project, {"x/y": "directory"}))
 
     assert merge.tree is None
-    assert {conflict.kind for conflict in merge.conflicts} == {"file/directory"}
+    assert [(conflict.path, conflict.kind) for conflict in merge.conflicts] == [(b"x", "file/directory")]
+
+
+def test_a_split_directory_leaves_a_new_file_where_it_is(tmp_path: Path) -> None:
+    """git only remarks that it cannot guess a new place for it; no file has two versions, so the merge is whole."""
+    project = gitrepos.repository(tmp_path, {"old/a": TEXT, "old/b": TEXT + "b\n"})
+    base = snapshots.take(project, BASE).commit
+    ours = state(project, {"old/a": None, "old/b": None, "m/a": TEXT, "n/b": TEXT + "b\n"})
+    theirs = state(project, {"old/c": "new\n"})
+
+    assert set(merged(project, base, ours, theirs)) == {"m/a", "n/b", "old/c"}
 
 
 def test_link_against_file_is_a_conflict(tmp_path: Path) -> None:
@@ -288,10 +296,11 @@ def test_link_against_file_is_a_conflict(tmp_path: Path) -> None:
     (project.path / "x").symlink_to("f")
     theirs = snapshots.take(project, BASE).commit
 
-    merge = changes.merge(project, base, ours, theirs)
+    (conflict,) = changes.merge(project, base, ours, theirs).conflicts
 
-    assert merge.tree is None
-    assert {conflict.kind for conflict in merge.conflicts} == {"mode"}
+    assert (conflict.path, conflict.kind) == (b"x", "symlink")
+    assert conflict.ours
+    assert conflict.theirs
 
 
 def test_submodule_on_both_sides_is_a_conflict(tmp_path: Path) -> None:

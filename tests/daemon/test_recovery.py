@@ -11,7 +11,8 @@ import pytest
 from daemon import recovery
 from daemon.feed import Feed
 from daemon.holding import owner_of
-from daemon.lifecycle import Claim, Lifecycle
+from daemon.lifecycle import Lifecycle
+from daemon.moves import Claim
 from daemon.phases.context import Services
 from daemon.settings import Settings
 from store import jobs, journals, locks, opening, paths, plans

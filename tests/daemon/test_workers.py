@@ -421,7 +421,7 @@ def test_a_phase_that_does_not_stop_is_failed_as_stuck_and_its_late_end_refused(
         assert (job.status, job.error_code) == ("failed", "stuck")
         assert '"code":"stuck"' in (stage.plan(plan).error_json or "")
         assert locks.all_locks(stage.db.read) == []
-        assert stage.workers.abandoned
+        await wait_until_async(lambda: stage.workers.abandoned)
 
         await stage.until(await stage.use("next"), State.COMPLETE)
         (worker,) = jobs.workers(stage.db.read)

@@ -12,7 +12,8 @@ from hypothesis.stateful import Bundle, RuleBasedStateMachine, invariant, rule
 
 from daemon import profiles, undo, views
 from daemon.holding import owner_of
-from daemon.lifecycle import ROLLED_BACK_FROM, Claim, Lifecycle, Outcome, Rollback
+from daemon.lifecycle import ROLLED_BACK_FROM, Lifecycle, Rollback
+from daemon.moves import Claim, Outcome
 from daemon.settings import Settings
 from store import errors, events, jobs, locks, plans
 from store.database import Transaction

@@ -138,7 +138,7 @@ def test_every_crash_point_is_used_by_a_test(point: str) -> None:
 def event_kinds() -> set[str]:
     """Every kind of event that the program appends, as it is written in the sources."""
     text = "\n".join(sources("daemon", "store").values())
-    kinds = set(re.findall(r'(?:\.event|_note)\(\s*(?:tx,\s*)?f?"([a-z{][a-z._{}-]+)"', text))
+    kinds = set(re.findall(r'(?:\.event|_note|\btell)\(\s*(?:tx,\s*)?(?:row,\s*)?f?"([a-z{][a-z._{}-]+)"', text))
     assert all("{" not in kind for kind in kinds - {"job.{status}"})
     ends = {f"job.{status}" for status in states.VALID_JOB_TRANSITIONS[states.AsyncJobStatus.RUNNING]}
     return kinds - {"job.{status}"} | ends

@@ -64,6 +64,7 @@ async.job_ttl            int 3..3600                          60
 async.cancel-grace       float 0..3600                        5.0
 async.retention          duration                             7d
 plan.concurrency         int 1..64                            4
+plan.max-child-depth     int 1..20                            5            project
 plan.max-reversions      int 0..20                            3
 plan.retention           duration                             30d
 events.retention         duration                             30d

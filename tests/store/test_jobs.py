@@ -7,10 +7,10 @@ from typing import Any
 import msgspec
 import pytest
 
-from store import errors, jobs, locks, names, plans
+from store import errors, jobs, locks, names, plans, subplans
 from store.clock import SECOND
 from store.database import Transaction
-from store.records import AsyncJob, Plan
+from store.records import AsyncJob, Plan, Subplan
 from store.states import VALID_JOB_TRANSITIONS, AsyncJobStatus, Phase
 from tests.stores import START, SettableClock, Store, new_plan
 
@@ -113,6 +113,14 @@ def test_higher_priority_goes_first_and_age_decides_among_equals(store: Store, c
     assert order == ["higher", "high", "old", "new", "low"]
 
 
+def admit(tx: Transaction, parent: Plan, child: Plan, position: int) -> None:
+    """Let a child's jobs run under the lock that its parent is held with."""
+    lock = locks.acquire(tx, "plan", parent.plan_id, "job:of the parent")
+    subplans.insert(
+        tx, Subplan(child.plan_id, parent.plan_id, "step", position, str(position), "[]", "[]", admitted=lock.fence)
+    )
+
+
 def children(store: Store, root: Plan, count: int) -> None:
     def work(tx: Transaction) -> None:
         plans.insert(tx, root, [])
@@ -126,6 +134,7 @@ def children(store: Store, root: Plan, count: int) -> None:
                 priority=root.priority,
             )
             enqueue_in(tx, child)
+            admit(tx, root, child, number)
 
     store.write(work)
 
@@ -185,10 +194,63 @@ def test_children_do_not_count_against_the_limit(store: Store) -> None:
         for number in range(3):
             child = new_plan(f"c{number}", parent_plan_id=root.plan_id, root_plan_id=root.plan_id, depth=1)
             enqueue_in(tx, child, Phase.EXECUTE)
+            admit(tx, root, child, number)
 
     store.write(spawn)
     assert [claimed(store, f"w{n}", limit=1).depth for n in range(3)] == [1, 1, 1]
     assert parent.depth == 0
+
+
+def test_a_child_runs_only_under_the_lock_that_its_parent_was_held_with(store: Store, clock: SettableClock) -> None:
+    """When that lock ran out, was released, or is another job's by now, the child waits until it is admitted again."""
+    root = new_plan("root")
+    child = new_plan("child", parent_plan_id=root.plan_id, root_plan_id=root.plan_id, depth=1)
+
+    def spawn(tx: Transaction) -> None:
+        plans.insert(tx, root, [])
+        enqueue_in(tx, child)
+        subplans.insert(tx, Subplan(child.plan_id, root.plan_id, "step", 0, "item", "[]", "[]"))
+
+    store.write(spawn)
+    assert claim(store) is None
+
+    first = store.write(lambda tx: locks.acquire(tx, "plan", root.plan_id, "job:1", 60))
+    assert claim(store) is None
+    store.write(lambda tx: subplans.update(tx, child.plan_id, admitted=first.fence))
+    clock.advance(61)
+    assert claim(store) is None
+
+    second = store.write(lambda tx: locks.acquire(tx, "plan", root.plan_id, "job:2", 60))
+    assert claim(store) is None
+    store.write(lambda tx: subplans.update(tx, child.plan_id, admitted=second.fence))
+    clock.boot = "boot-2"
+    assert claim(store) is None
+    clock.boot = "boot-1"
+    job = claim(store)
+    assert job is not None
+    assert job.plan_id == child.plan_id
+
+
+@pytest.mark.parametrize("depth", [0, 1])
+def test_who_is_only_claimed_to_be_stopped_needs_no_leave(store: Store, depth: int) -> None:
+    """A root beyond the limit, and a child whose parent nobody holds: what they began has to be ended all the same."""
+    root = new_plan("root")
+
+    def spawn(tx: Transaction) -> AsyncJob:
+        if depth == 0:
+            return enqueue_in(tx, root, Phase.EXECUTE)
+        plans.insert(tx, root, [])
+        child = new_plan("child", parent_plan_id=root.plan_id, root_plan_id=root.plan_id, depth=depth)
+        job = enqueue_in(tx, child, Phase.EXECUTE)
+        subplans.insert(tx, Subplan(child.plan_id, root.plan_id, "step", 0, "item", "[]", "[]"))
+        return job
+
+    job = store.write(spawn)
+    assert claim(store, limit=0) is None
+
+    store.write(lambda tx: jobs.ask_to_stop(tx, job, "why"))
+
+    assert claimed(store, limit=0).job_id == job.job_id
 
 
 def test_a_plan_that_somebody_holds_is_passed_over(store: Store, clock: SettableClock) -> None:

@@ -181,17 +181,6 @@ def test_a_row_that_does_not_fit_is_an_error_where_it_is_read(store: Store) -> N
     assert plans.get(store.read, plan.plan_id) == plan
 
 
-def test_children_are_counted_by_phase_and_state(store: Store) -> None:
-    parent = add_plan(store, "p")
-    for number, state in enumerate([State.QUEUED, State.QUEUED, State.COMPLETE]):
-        add_plan(store, f"c{number}", parent_plan_id=parent.plan_id, state=state)
-
-    assert sorted(plans.children(store.read, parent.plan_id)) == [
-        ("strategize", "complete", 1),
-        ("strategize", "queued", 2),
-    ]
-
-
 def test_a_plan_is_found_by_any_part_of_its_id(store: Store) -> None:
     plan = add_plan(store, "p")
 

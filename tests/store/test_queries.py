@@ -22,6 +22,7 @@ WHOLE_TABLE = {
     ("plans", "count"): "how many fit is counted",
     ("plans", "count_roots"): "how many there are is counted",
     ("plans", "unfinished_of_action"): "asked when an action is removed",
+    ("trees", "list"): "the newest trees that fit: it walks back from the newest and stops at the limit",
     ("jobs", "like"): "a part of an id is looked for in all ids",
     ("jobs", "latest"): "the newest that fit: it walks back from the newest and stops at the limit",
     ("jobs", "count"): "how many fit is counted",
