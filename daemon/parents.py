@@ -10,8 +10,7 @@ import msgspec
 
 from daemon import children, decisions, holding, refusals, views
 from daemon.children import ACTIVE
-from daemon.moves import Claim, Moves, end_running_steps, the_plan
-from daemon.moves import move as _move
+from daemon.moves import Claim, Moves, end_running_steps, move, the_plan
 from store import errors, jobs, plans, subplans
 from store.database import Transaction
 from store.records import AsyncJob, Conflict, Plan, Step, Subplan
@@ -40,13 +39,19 @@ class Parents(Moves):
 
         Raises:
             LockExpiredError: the parent's job does not hold the parent any more.
-            LockConflictError: somebody else holds a file that the child declares to change.
+            LockConflictError: somebody else holds the child, or a file that it declares to change.
         """
         self.guard(tx, claim)
         child, row = the_plan(tx, plan_id), subplans.get(tx, plan_id)
         if row is None or not (child.recoverable or (child.position == START and child.job_id is None)):
             return False
-        self.lock_paths(tx, claim, row)
+        with holding.locked(tx, child):
+            self.lock_paths(tx, claim, row)
+            self._start(tx, claim, child, row, tips)
+        return True
+
+    def _start(self, tx: Transaction, claim: Claim, child: Plan, row: Subplan, tips: Tips) -> None:
+        plan_id = child.plan_id
         for project in plans.projects(tx, plan_id):
             if project.base is None:
                 commit, tree = tips[project.project]
@@ -59,7 +64,6 @@ class Parents(Moves):
         else:
             self._enqueue(tx, child)
         tell(tx, row, "subplan.started", starts=row.starts + 1)
-        return True
 
     def admit_again(self, tx: Transaction, claim: Claim, row: Subplan) -> None:
         """A child that was started by an earlier run of the parent's job goes on under this one.
@@ -268,7 +272,7 @@ class Parents(Moves):
         error = views.ErrorView(code="cancelled", message=reason or BY_USER, step=None, detail={})
         target = Position(plan.phase, State.CANCELLED)
         error_json = msgspec.json.encode(error).decode()
-        return _move(tx, plan, target, FORWARD, by="plan cancel", error_json=error_json, finished_at=tx.now)
+        return move(tx, plan, target, FORWARD, by="plan cancel", error_json=error_json, finished_at=tx.now)
 
     def _child_failed(self, tx: Transaction, child: Plan, error: views.ErrorView) -> None:
         """The parent is told; with fail_fast the failure that is final ends all other children with it."""

@@ -199,8 +199,9 @@ def test_a_child_that_nobody_has_taken_over_yet_is_ended_by_a_cancel(
     family(first, project, f"echo x >> {begun}; sleep 1000", 1)
     daemons.add_action(first, "other", [f"echo x >> {begun}; until [ -e {gate} ]; do sleep 0.02; done"])
     first.ask(daemons.use("other", ["proj"], name="q"))
+    wait_until(begun.exists)  # its job is the older one, so the next daemon goes on with it first
     use(first, "p")
-    wait_until(lambda: begun.exists() and begun.read_text() == "x\nx\n")
+    wait_until(lambda: begun.read_text() == "x\nx\n")
     first.kill()
 
     second = home.start(CLEVERAGENTS_PLAN_CONCURRENCY="1", CLEVERAGENTS_ASYNC_CANCEL_GRACE="0.2")
