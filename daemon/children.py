@@ -8,22 +8,18 @@ from collections.abc import Sequence
 
 import msgspec
 
-from daemon import actions, decisions, outline, scheduling
-from daemon.outline import Child, Node
+from daemon import actions, decisions, scheduling
+from daemon.outline import Node
 from store import damage, errors, locks, names, plans, subplans
 from store.database import Reader, Transaction
 from store.records import Plan, PlanProject, Step, Subplan
 from store.states import START, State
 
 ACTIVE = frozenset({State.QUEUED, State.PROCESSING})
-NAMED = 10
-"""Children that a decision names at most."""
 LEFT_OUT, DROPPED = "left_out", "dropped"
 
 
-def create(
-    tx: Transaction, parent: Plan, projects: Sequence[PlanProject], node: Node, root_decision: str | None = None
-) -> None:
+def create(tx: Transaction, parent: Plan, projects: Sequence[PlanProject], node: Node) -> None:
     """Make the plans of everything below `parent`, none of them with a job.
 
     Args:
@@ -31,13 +27,10 @@ def create(
         parent: The plan whose steps were resolved.
         projects: Its projects.
         node: What it comes to.
-        root_decision: The parent's decision below which its spawns are recorded; None where it has none yet.
     """
     number = subplans.made(tx, parent.plan_id)
     for step in node.steps:
-        found = node.children.get(step.id, [])
-        above = _decide_group(tx, parent, step, found, root_decision) if found else None
-        for position, child in enumerate(found):
+        for position, child in enumerate(node.children.get(step.id, [])):
             number += 1
             plan = _plan(tx, parent, f"{parent.name}.{number}", child.node)
             mine = [msgspec.structs.replace(one, plan_id=plan.plan_id) for one in _projects(projects, step)]
@@ -53,8 +46,6 @@ def create(
                 resolved=int(child.node.decided_by is None),
             )
             _insert(tx, parent, plan, mine, row)
-            if root_decision is not None:
-                _decide_spawn(tx, parent, above, plan, child)
             create(tx, plan, mine, child.node)
 
 
@@ -153,7 +144,7 @@ def at_rest(db: Reader, plan: Plan) -> bool:
         return False
     row = subplans.get(db, plan.plan_id) if plan.parent_plan_id is not None else None
     parent = plans.get(db, row.parent_plan_id) if row is not None else None
-    if row is None or parent is None or plan.terminal or parent.state not in ACTIVE:
+    if row is None or parent is None or plan.terminal or at_rest(db, parent):
         return True
     if plan.recoverable:
         return not row.retry and not runs_again(row.starts, decisions.error_of(plan).code, spec_of(db, row))
@@ -210,49 +201,4 @@ def _untouched(project: PlanProject, plan_id: str) -> PlanProject:
     return msgspec.structs.replace(
         project, plan_id=plan_id, sandbox_path=None, sandbox_status="absent", head=None, branch=None, modified=0,
         base=None, base_tree=None, tip=None, tip_tree=None, uncarried_json="[]",
-    )  # fmt: skip
-
-
-def _decide_group(
-    tx: Transaction, parent: Plan, step: actions.StepSpec, found: Sequence[Child], root_decision: str | None
-) -> str | None:
-    """The decision that groups the spawns of a parallel step, and those about children that declare the same paths."""
-    assert step.subplans is not None, "only such a step has children"
-    if root_decision is None:
-        return None
-    for overlap in outline.overlaps(found) if step.subplans.mode != "sequential" else ():
-        _decide_overlap(tx, parent, root_decision, found, overlap)
-    if step.subplans.mode != "parallel":
-        return root_decision
-    return decisions.decide(
-        tx, parent.plan_id, root_decision, "subplan_parallel_spawn",
-        question=f"How is step {step.id} carried out?",
-        choice=f"{len(found)} children of {step.subplans.action} in parallel, at most {step.subplans.max_parallel} at once",
-        reason=step.title,
-    )  # fmt: skip
-
-
-def _decide_overlap(
-    tx: Transaction, parent: Plan, above: str, found: Sequence[Child], overlap: outline.Overlap
-) -> None:
-    who, below = (_named(found, positions) for positions in (overlap.children, overlap.below))
-    beside = " one at a time" if len(overlap.children) > 1 else ""
-    decisions.decide(
-        tx, parent.plan_id, above, "strategy_choice",
-        question=f"Who changes {overlap.path}?",
-        choice=f"{who}{beside}, never beside {below}" if below else f"{who}{beside}",
-        reason="the paths that they declare overlap",
-    )  # fmt: skip
-
-
-def _named(found: Sequence[Child], positions: Sequence[int]) -> str:
-    more = f" and {len(positions) - NAMED} more" if len(positions) > NAMED else ""
-    return ", ".join(found[position].item for position in positions[:NAMED]) + more
-
-
-def _decide_spawn(tx: Transaction, parent: Plan, above: str | None, plan: Plan, child: Child) -> None:
-    decisions.decide(
-        tx, parent.plan_id, above, "subplan_spawn",
-        question=f"Who does {child.item}?", choice=f"{plan.name}, a plan of {plan.action}",
-        reason=f"declares {', '.join(child.paths)}" if child.paths else "one child for each item",
     )  # fmt: skip

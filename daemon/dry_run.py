@@ -241,7 +241,9 @@ class _Shower:
                     items=[children[position].item for position in overlap.children],
                     below=[children[position].item for position in overlap.below],
                 )
-                for overlap in (outline.overlaps(children) if spec.mode != "sequential" else ())
+                for overlap in (
+                    outline.overlaps([child.paths for child in children]) if spec.mode != "sequential" else ()
+                )
             ],
             children=[
                 views.DryRunChildView(

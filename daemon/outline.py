@@ -122,11 +122,11 @@ def undecided(action: actions.Action, arguments: dict[str, Any]) -> Node:
     return Node(action=action, arguments=arguments, steps=[], decided_by=action.strategy_actor)
 
 
-def overlaps(children: Sequence[Child]) -> list[Overlap]:
-    """Which children of a step declare to change the same, by what they declare."""
+def overlaps(declared: Sequence[Sequence[str]]) -> list[Overlap]:
+    """Which children of a step declare to change the same; `declared` are the paths of each, in their order."""
     owners: dict[str, set[int]] = {}
-    for position, child in enumerate(children):
-        for path in child.paths:
+    for position, paths in enumerate(declared):
+        for path in paths:
             owners.setdefault(path, set()).add(position)
     below: dict[str, set[int]] = {}
     for path, positions in owners.items():

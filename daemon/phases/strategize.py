@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import msgspec
 
-from daemon import actions, checking, checkouts, children, outline, sandboxes, settling, snapshots
+from daemon import actions, checking, checkouts, children, outline, sandboxes, settling, snapshots, spawning
 from daemon.decisions import decide
 from daemon.phases import listing, planner
 from daemon.phases.context import Context, sandbox_path, shown
@@ -96,7 +96,8 @@ def _store(
     plans.replace_steps(tx, context.plan.plan_id, _steps(context, strategy.steps))
     root = _decide(tx, context, strategy)
     if node is not None:
-        children.create(tx, context.plan, context.projects, node, root)
+        children.create(tx, context.plan, context.projects, node)
+    spawning.record(tx, context.plan, strategy.steps, root)
     context.services.lifecycle.complete(tx, context.claim)
 
 

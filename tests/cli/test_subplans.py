@@ -108,9 +108,12 @@ def test_the_whole_tree_is_there_before_anything_runs(shared: Home) -> None:
     assert (grandchild["depth"], grandchild["arguments"], grandchild["name"]) == (2, {"n": "2x"}, f"{plan}.2.1")
     assert shared.plan(plan)["children"]["queued"] == 2
     assert shared.data("job", "list", "--plan", grandchild["name"])["jobs"] == []
+    shared.run("plan", "wait", grandchild["name"])  # nothing happens to it by itself
     shared.run("plan", "execute", plan, "--wait")
     assert shared.position(grandchild["plan_id"]) == "execute/complete"
     assert shared.position(plan) == "execute/complete"
+    spawned = decisions(shared, f"{plan}.2", "subplan_spawn")
+    assert [one["question"] for one in spawned] == ["Who does x?", "Who does y?"]
 
 
 def test_no_more_than_max_parallel_run_at_once_and_none_is_rejected(shared: Home) -> None:

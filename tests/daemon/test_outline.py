@@ -429,7 +429,7 @@ def pairs(children: list[outline.Child]) -> set[tuple[int, int]]:
     """Every two children that may not run at the same time, from what is told."""
     return {
         (min(one, other), max(one, other))
-        for found in outline.overlaps(children)
+        for found in outline.overlaps([child.paths for child in children])
         for one in found.children
         for other in [*found.children, *found.below]
         if one != other
@@ -457,4 +457,6 @@ def covers(path: str, other: str) -> bool:
 
 def test_overlaps_of_a_thousand_children_are_grouped() -> None:
     children = [child("shared", f"own/{number}") for number in range(1000)]
-    assert outline.overlaps(children) == [outline.Overlap(path="shared", children=list(range(1000)), below=[])]
+    assert outline.overlaps([child.paths for child in children]) == [
+        outline.Overlap(path="shared", children=list(range(1000)), below=[])
+    ]

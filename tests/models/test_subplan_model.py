@@ -543,6 +543,7 @@ class FamilyModel(RuleBasedStateMachine):
             return
 
         def work(tx: Transaction) -> Plan:
+            self.cycle.guard(tx, claim)  # as every write of a phase
             if claim.plan.phase is Phase.STRATEGIZE:
                 self.strategize(tx, claim)
                 return self.cycle.complete(tx, claim)
@@ -577,9 +578,9 @@ class FamilyModel(RuleBasedStateMachine):
             for n, spec in enumerate(node.steps)
         ]
         plans.replace_steps(tx, plan.plan_id, steps)
-        root = decisions.decide(tx, plan.plan_id, None, "prompt_definition", question="?", choice="x", reason="y")
+        decisions.decide(tx, plan.plan_id, None, "prompt_definition", question="?", choice="x", reason="y")
         if not subplans.of_plan(tx, plan.plan_id):
-            children.create(tx, plan, plans.projects(tx, plan.plan_id), node, root)
+            children.create(tx, plan, plans.projects(tx, plan.plan_id), node)
 
     @rule(which=NUMBERS, code=st.sampled_from(["step_failed", "merge_conflict"]))
     def end_badly(self, which: int, code: str) -> None:
