@@ -35,11 +35,11 @@ async def integrate(context: Context, step: Step, spec: actions.SubplansSpec, pl
             await context.write(lambda tx: lifecycle.conflicted(tx, context.claim, child, found))
         else:
             tips = {name: _tip(project, merged.get(name)) for name, project in mine.items()}
-            if any(one.child_plan_id == plan_id for one in known):
-                scratch = context.services.paths.sandboxes / context.plan.plan_id / settling.SCRATCH
-                await context.blocking(checkouts.delete, scratch)
             overridden = {name: [shown(path) for path in one.overridden] for name, one in merged.items()}
             await context.write(lambda tx: lifecycle.integrated(tx, context.claim, child, tips, overridden))
+            if any(one.child_plan_id == plan_id for one in known):  # nobody edits there any more
+                scratch = context.services.paths.sandboxes / context.plan.plan_id / settling.SCRATCH
+                await context.blocking(checkouts.delete, scratch)
     except errors.ChangeMovedError:
         return  # somebody took the child back; what becomes of it now is looked at again
 
