@@ -14,7 +14,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
-sys.path[0] = str(ROOT)
+sys.path[0] = str(ROOT)  # what is measured lies there, so it is imported below
 
 from bench import children, commands, commits, git_work, idle, lasting, queueing, spawning, wire  # noqa: E402
 from bench.measure import HEADINGS, Figure, Row, Settings, take  # noqa: E402
