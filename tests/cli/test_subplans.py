@@ -375,7 +375,7 @@ def test_cancelling_a_parent_ends_all_below_it(shared: Home) -> None:
     found = children(shared, plan)
     below = [one for child in found for one in children(shared, child["plan_id"])]
     assert [one["state"] for one in [*found, *below]] == ["cancelled"] * 6
-    assert not shared.processes(having="CA_ITEM")
+    shared.until(lambda: not shared.processes(having="CA_ITEM"))
     assert shared.data("lock", "list")["locks"] == []
 
 
