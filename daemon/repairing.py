@@ -11,7 +11,7 @@ import msgspec
 
 from daemon import checks, views
 from daemon.settings import Settings
-from store import errors, opening, restoring
+from store import database_file, errors, opening, restoring
 from store.paths import Paths
 
 
@@ -76,7 +76,7 @@ def _damage(paths: Paths) -> errors.CleverAgentsError | None:
 
 
 def _is_whole(error: errors.StoreDamagedError) -> bool:
-    return isinstance(error, opening.NewerStoreError | opening.OldSqliteError)
+    return isinstance(error, database_file.NewerStoreError | database_file.OldSqliteError)
 
 
 def _store(paths: Paths, damage: errors.CleverAgentsError | None, copy: Path | None) -> views.CheckView:

@@ -13,23 +13,15 @@ from typing import cast
 
 import apsw
 
-from store import copies, crashpoints, errors, restoring
+from store import copies, database_file, errors, restoring
 from store.clock import Clock
 from store.database import Connection, Database, from_sqlite
+from store.database_file import NewerStoreError
 
 log = logging.getLogger(__name__)
 
 APPLICATION_ID = 0x43417374  # "CAst"
-OLDEST_SQLITE = (3, 51, 3)  # the first with the fix of the WAL-reset race
 MIGRATIONS = Path(__file__).parent / "migrations"
-
-
-class NewerStoreError(errors.StoreDamagedError):
-    """The store is of a newer version of the program: it is whole, and nothing here may replace it."""
-
-
-class OldSqliteError(errors.StoreDamagedError):
-    """The SQLite library is too old to be trusted with any store."""
 
 
 def open_store(path: Path, backups: Path, clock: Clock, *, migrations: Path = MIGRATIONS) -> Database:
@@ -39,12 +31,12 @@ def open_store(path: Path, backups: Path, clock: Clock, *, migrations: Path = MI
         StoreDamagedError: it is damaged, of a newer version, or not ours; the file is untouched.
         DiskFullError, PermissionDeniedError: it cannot be made or migrated.
     """
-    _check_library()
-    steps = _migrations(migrations)
+    database_file.check_library()
+    steps = database_file.migrations(migrations)
     with _translated(path, backups):
         restoring.finish(path)
         if not os.path.lexists(path):
-            _create(path, steps)
+            database_file.create(path, steps, APPLICATION_ID, {"clean": "1"})
         writer = _connect(path, apsw.SQLITE_OPEN_READWRITE)
         try:
             _check(writer, path, backups, len(steps))
@@ -86,13 +78,13 @@ def examine(path: Path, backups: Path, *, migrations: Path = MIGRATIONS) -> None
     Raises:
         NewerStoreError, StoreDamagedError, PermissionDeniedError, …: as `open_store`.
     """
-    _check_library()
+    database_file.check_library()
     if not os.path.lexists(path):
         return
     with _translated(path, backups):
         connection = _connect(path, apsw.SQLITE_OPEN_READONLY)
         try:
-            _check_owner(connection, path, backups, len(_migrations(migrations)))
+            _check_owner(connection, path, backups, len(database_file.migrations(migrations)))
             _check_pages(connection, path, backups)
         finally:
             connection.close()
@@ -110,15 +102,6 @@ def newest_sound_copy(backups: Path, *, migrations: Path = MIGRATIONS) -> Path |
     return None
 
 
-def _check_library() -> None:
-    if tuple(map(int, apsw.sqlite_lib_version().split("."))) < OLDEST_SQLITE:
-        oldest = ".".join(map(str, OLDEST_SQLITE))
-        raise OldSqliteError(
-            f"SQLite {apsw.sqlite_lib_version()} can lose data in WAL mode; {oldest} or newer is needed",
-            suggestions=["python -m pip install --upgrade apsw"],
-        )
-
-
 def _connect(path: Path, flags: int) -> Connection:
     connection = cast("Connection", apsw.Connection(str(path), flags=flags))
     # a store that is refused stays as it is: closing it must not write its log into it
@@ -130,25 +113,6 @@ def _connect(path: Path, flags: int) -> Connection:
         connection.close()
         raise
     return connection
-
-
-def _create(path: Path, steps: list[Path]) -> None:
-    """Make a new store under another name first, so that a crash never leaves half of one."""
-    fresh = path.with_name(path.name + ".new")
-    fresh.unlink(missing_ok=True)
-    connection = cast("Connection", apsw.Connection(str(fresh)))
-    try:
-        connection.pragma("journal_mode", "wal")
-        connection.pragma("application_id", APPLICATION_ID)
-        connection.execute("BEGIN IMMEDIATE")
-        for step in steps:
-            connection.execute(step.read_text(encoding="utf-8"))
-        connection.execute(f"PRAGMA user_version = {len(steps)}; INSERT INTO meta VALUES ('clean', '1'); COMMIT")
-    finally:
-        connection.close()
-    fresh.chmod(0o600)
-    crashpoints.reach("store.create")
-    fresh.rename(path)
 
 
 def _check(connection: Connection, path: Path, backups: Path, newest: int) -> None:
@@ -203,18 +167,9 @@ def _migrate(connection: Connection, path: Path, backups: Path, steps: list[Path
     if version == len(steps):
         return
     copy = backups / f"store-v{version}-{datetime.now(UTC):%Y%m%dT%H%M%S%f}.db"
-    connection.execute("VACUUM INTO ?", (str(copy),))
-    copy.chmod(0o600)
-    connection.execute("BEGIN IMMEDIATE")
     try:
-        for number, step in enumerate(steps[version:], start=version + 1):
-            connection.execute(step.read_text(encoding="utf-8"))
-            connection.execute(f"PRAGMA user_version = {number}")
-            crashpoints.reach("store.migrate")
-        connection.execute("COMMIT")
+        database_file.migrate(connection, steps, version, copy)
     except apsw.Error as error:
-        if connection.in_transaction:  # SQLite may have rolled back by itself
-            connection.execute("ROLLBACK")
         if isinstance(error, (apsw.FullError, apsw.IOError)):
             raise  # the disk's fault, and not the migration's
         raise errors.StoreDamagedError(
@@ -222,14 +177,6 @@ def _migrate(connection: Connection, path: Path, backups: Path, steps: list[Path
             suggestions=_ways_to_older(path, backups),
         ) from error
     log.info("store migrated from version %d to %d; the copy before is %s", version, len(steps), copy)
-
-
-def _migrations(directory: Path) -> list[Path]:
-    steps = sorted(directory.glob("*.sql"))
-    numbers = [int(step.name.split("_")[0]) for step in steps]
-    if numbers != list(range(1, len(steps) + 1)):
-        raise errors.InternalError(f"the migrations in {directory} are not numbered 1 to {len(steps)}: {numbers}")
-    return steps
 
 
 def _damaged(path: Path, backups: Path, reason: str) -> errors.StoreDamagedError:
