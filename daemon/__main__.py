@@ -1,4 +1,4 @@
-"""`python -P -m daemon start|run`, see `daemon.command`."""
+"""`python -P -m daemon …`, see `daemon.command`."""
 
 import gc
 import os

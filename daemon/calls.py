@@ -7,6 +7,7 @@ import msgspec
 
 from daemon import protocol
 from daemon.phases.context import Services
+from daemon.sync.syncer import Syncer
 from daemon.workers import Workers
 from store.paths import Paths
 
@@ -19,6 +20,7 @@ class Daemon(msgspec.Struct):
     version: str
     started_at: int
     stop: Callable[[float, bool], None]
+    sync: Syncer
     draining: bool = False
 
     @property

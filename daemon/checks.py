@@ -7,7 +7,7 @@ from pathlib import Path
 
 import msgspec
 
-from daemon import git, marks, views
+from daemon import detach, git, marks, sync_views, views
 from daemon.settings import Settings
 from store import copies, errors, raw
 from store.paths import Paths
@@ -83,6 +83,44 @@ def config(paths: Paths, settings: Settings) -> views.CheckView:
             "config", f"keys that nothing reads: {', '.join(unknown)}", "remove them, or correct their names"
         )
     return ok("config", str(paths.config_file))
+
+
+def sync(view: sync_views.SyncView) -> views.CheckView:
+    """Definitions go to and fro, and each side takes what the other has."""
+    if view.namespace is None:
+        return ok("sync", "no team server is connected")
+    if view.last_error is not None:
+        code = view.last_error.partition(":")[0]
+        if code in {errors.UnauthorizedError.code, errors.ForbiddenError.code}:
+            return error("sync", view.last_error, "ca server connect URL --token-stdin")
+        say = warning if code == errors.UnreachableError.code else error
+        return say("sync", view.last_error, "ca server status")
+    if view.conflicts:
+        text = f"{_definitions(view.conflicts)} of {view.namespace} changed here and on the server"
+        return warning("sync", text, "ca sync conflicts")
+    if view.invalid:
+        named = "; ".join(f"{one.kind} {one.name}: {one.reason}" for one in view.invalid[:NAMED])
+        text = f"{_definitions(len(view.invalid))} of {view.namespace} not taken over: {named}"
+        return warning("sync", text, "ca sync status")
+    pulled = "not pulled yet" if view.last_pull_at is None else f"last pull {view.last_pull_at}"
+    return ok("sync", f"{_definitions(view.entities)} of {view.namespace}, {view.pending} to push, {pulled}")
+
+
+def _definitions(number: int) -> str:
+    return "1 definition" if number == 1 else f"{number} definitions"
+
+
+def team_server(paths: Paths) -> views.CheckView | None:
+    """The team server that this home hosts runs; None when it hosts none."""
+    running = detach.PidFile.holder(paths.server_pid_file)
+    if running is not None:
+        return ok("server", f"the team server runs at {running.url}, pid {running.pid}")
+    if paths.server_pid_file.exists():
+        text = f"{paths.server_pid_file} names a process that is gone: the team server did not stop by itself"
+        return warning("server", text, "ca server start")
+    if paths.server_database.exists():
+        return ok("server", f"the team server of {paths.server_database} does not run")
+    return None
 
 
 def store_copies(paths: Paths) -> views.CheckView:

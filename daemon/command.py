@@ -1,4 +1,4 @@
-"""What `python -P -m daemon start|run|examine|repair` does: one JSON line on stdout says how it went."""
+"""What `python -P -m daemon start|run|examine|repair|server …` does: one JSON line on stdout says how it went."""
 
 import contextlib
 import json
@@ -64,14 +64,13 @@ def _answers(home: paths.Paths, deadline: float) -> bool:
     return False
 
 
-def run() -> int:
+def run() -> None:
     """Be the daemon in the foreground."""
     os.umask(0o077)
     notify = _Attached()
     main.serve(paths.resolve(), notify)
     if notify.error is not None:
         raise notify.error
-    return 0
 
 
 def examine() -> repairing.Examination:
@@ -116,20 +115,21 @@ def cli(arguments: list[str]) -> int:
         match arguments:
             case ["start"]:
                 print(json.dumps({"ready": start()}))  # noqa: T201  this is the command's output
-                return 0
             case ["run"]:
-                return run()
+                run()
             case ["examine"]:
                 print(msgspec.json.encode({"examined": examine()}).decode())  # noqa: T201  this is the command's output
-                return 0
             case ["repair"]:
                 os.umask(0o077)
                 print(json.dumps({"repaired": {"done": repair()}}))  # noqa: T201  this is the command's output
-                return 0
+            case ["server", *rest]:
+                from daemon.team import command as team  # noqa: PLC0415  the sidecar needs nothing of it
+
+                team.carry_out(rest)
             case _:
-                raise errors.UsageError("python -P -m daemon start|run|examine|repair")
+                raise errors.UsageError("python -P -m daemon start|run|examine|repair|server")
     except errors.CleverAgentsError as error:
-        if arguments == ["run"]:
+        if arguments == ["run"] or arguments[:2] == ["server", "serve"]:
             print("\n  → ".join([error.message, *error.suggestions]), file=sys.stderr)  # noqa: T201  for who started it
             return error.exit_code
         document = {
@@ -140,3 +140,4 @@ def cli(arguments: list[str]) -> int:
         }
         print(json.dumps({"error": document}))  # noqa: T201  this is the command's output
         return error.exit_code
+    return 0

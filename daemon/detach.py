@@ -179,13 +179,14 @@ class _Word(msgspec.Struct, frozen=True, kw_only=True):
     suggestions: list[str] = []
 
 
-def detach(main: Callable[[Notify], None], *, log: Path) -> str:
+def detach(main: Callable[[Notify], None], *, log: Path, what: str = "daemon") -> str:
     """Run `main` in a daemon and wait until it serves.
 
     Args:
         main: Runs in the daemon; calls `Notify.ready` once it serves, or `Notify.failed`. A `CleverAgentsError` that
             leaves it before counts as `failed`.
         log: Where the daemon's standard streams go; made 0600, with its directory.
+        what: What messages call it.
 
     Returns:
         The text given to `Notify.ready`.
@@ -201,7 +202,7 @@ def detach(main: Callable[[Notify], None], *, log: Path) -> str:
         listen, say = _pipe()
     except OSError as error:
         os.close(log_descriptor)
-        raise errors.from_os_error(error, "cannot start the daemon") from error
+        raise errors.from_os_error(error, f"cannot start the {what}") from error
     _flush()
     try:
         child = os.fork()
@@ -209,7 +210,7 @@ def detach(main: Callable[[Notify], None], *, log: Path) -> str:
             _leave_the_caller(main, say, log_descriptor)
     except OSError as error:
         os.close(listen)
-        raise errors.from_os_error(error, "cannot start the daemon") from error
+        raise errors.from_os_error(error, f"cannot start the {what}") from error
     finally:
         os.close(say)
         os.close(log_descriptor)
@@ -217,10 +218,10 @@ def detach(main: Callable[[Notify], None], *, log: Path) -> str:
         content = pipe.read()
     with contextlib.suppress(ChildProcessError):  # a caller that ignores SIGCHLD has no children to wait for
         os.waitpid(child, 0)
-    return _hear(content, log, begin)
+    return _hear(content, log, begin, what)
 
 
-def _hear(content: bytes, log: Path, begin: int) -> str:
+def _hear(content: bytes, log: Path, begin: int, what: str) -> str:
     """What the daemon's word means here."""
     try:
         word = msgspec.json.decode(content, type=_Word)
@@ -228,7 +229,7 @@ def _hear(content: bytes, log: Path, begin: int) -> str:
         lines = _last_lines(log, begin)
         said = "its log ends with:\n" + "\n".join(f"    {line}" for line in lines) if lines else "its log says nothing"
         raise errors.InternalError(
-            f"the daemon ended before it could serve; {said}",
+            f"the {what} ended before it could serve; {said}",
             detail={"log": os.fspath(log), "last_lines": lines},
             suggestions=[f"read {log}"],
         ) from error

@@ -38,8 +38,10 @@ async def run(daemon: Daemon, *, repair: bool) -> views.DiagnosticsView:
         await asyncio.to_thread(_leftovers, daemon, repair=repair),
         _payloads(daemon),
         _workers(daemon),
+        checks.sync(daemon.sync.status()),
     ]
-    return checks.summed(found, show.workers(daemon.services.db.read))
+    hosted = await asyncio.to_thread(checks.team_server, paths)
+    return checks.summed([*found, *([hosted] if hosted else [])], show.workers(daemon.services.db.read))
 
 
 def _store(daemon: Daemon) -> views.CheckView:

@@ -3,9 +3,9 @@
 from collections.abc import Iterable
 from pathlib import Path
 
-from store import definitions, errors, jobs, names, plans
+from store import definitions, entities, errors, jobs, names, plans
 from store.database import Reader
-from store.records import Action, Actor, AsyncJob, Plan, Project
+from store.records import Action, Actor, AsyncJob, Entity, Plan, Project
 
 SHORTEST_PART = 4
 LONGEST_WORD = 100
@@ -56,17 +56,39 @@ def project(db: Reader, text: str) -> Project:
     """The project of a name, or of a directory given as an absolute path.
 
     Raises:
+        NotFoundError: there is none, then the nearest is named; or it has no directory here.
+    """
+    found = any_project(db, text)
+    if isinstance(found, Project):
+        return found
+    name = found.whole_name
+    raise errors.NotFoundError(
+        f"the project {name} is shared, and has no directory here",
+        detail={"project": name},
+        suggestions=[f"ca project add PATH --name {name}"],
+    )
+
+
+def any_project(db: Reader, text: str) -> Project | Entity:
+    """The same, also one that the team server has and that has no directory here.
+
+    Raises:
         NotFoundError: there is none; the nearest is named.
     """
     if text.startswith("/"):
         found = definitions.project_at(db, str(Path(text).resolve()))
     else:
         text = names.parse_name(text, what="project name")
-        found = definitions.project(db, text)
+        found = definitions.project(db, text) or _project_elsewhere(db, text)
     if found is not None:
         return found
     known = [candidate.name for candidate in definitions.projects(db)]
+    known += [candidate.whole_name for candidate in entities.projects_elsewhere(db)]
     raise _not_found("project", text, known, "ca project add PATH")
+
+
+def _project_elsewhere(db: Reader, name: str) -> Entity | None:
+    return next((entity for entity in entities.projects_elsewhere(db) if entity.whole_name == name), None)
 
 
 def action(db: Reader, text: str) -> Action:

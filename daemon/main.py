@@ -24,12 +24,15 @@ from daemon.handlers import (
     plan_views,
     project,
     prune,
+    server,
+    sync,
     system,
 )
 from daemon.lifecycle import Lifecycle
 from daemon.phases import apply, commands, execute, strategize
 from daemon.phases.context import Context, Services
 from daemon.settings import Settings
+from daemon.sync.syncer import Syncer
 from daemon.tokens import Stop, Stopped
 from daemon.workers import PhaseWork, Running, Workers
 from store import copies, errors, jobs, opening
@@ -60,6 +63,8 @@ HANDLERS = listener.table_of(
     plan_views.TABLE,
     project.TABLE,
     prune.TABLE,
+    server.TABLE,
+    sync.TABLE,
     system.TABLE,
 )
 
@@ -153,7 +158,8 @@ class _Main:
         )
         db.on_commit = self._committed
         await recovery.recover(services)
-        self._daemon = Daemon(services, self._workers, VERSION, clock.now(), self._ask_to_stop)
+        self._sync = Syncer(services)
+        self._daemon = Daemon(services, self._workers, VERSION, clock.now(), self._ask_to_stop, self._sync)
         self._listener = listener.Listener(self._daemon, HANDLERS)
         await self._listener.open()
         await self._workers.start()
@@ -162,6 +168,7 @@ class _Main:
         detach.PidFile.write(self._paths.pid_file, info)
         log.info("daemon %s serves %s as pid %d", VERSION, self._paths.socket, os.getpid())
         self._notify.ready(str(os.getpid()))
+        await self._sync.start()
 
     def _phase(self, phase: Phase) -> PhaseWork:
         async def work(running: Running) -> None:
@@ -184,17 +191,20 @@ class _Main:
         """Until somebody asks to stop; a side task that dies stops the daemon loudly."""
         stop = asyncio.create_task(self._stop.wait(), name="stop")
         keeping = asyncio.create_task(self._keep_house(), name="housekeeping")
-        await asyncio.wait({stop, keeping, self._workers.failed}, return_when=asyncio.FIRST_COMPLETED)
+        failed = {self._workers.failed, self._sync.failed}
+        await asyncio.wait({stop, keeping, *failed}, return_when=asyncio.FIRST_COMPLETED)
         stop.cancel()
         if keeping.done():
             keeping.result()
         keeping.cancel()
-        if self._workers.failed.done():
-            self._workers.failed.result()
+        for side in failed:
+            if side.done():
+                side.result()
 
     async def _shutdown(self, db: Database) -> None:
         if hasattr(self, "_listener"):
             self._daemon.draining = True
+            await self._sync.stop()
             left = await self._workers.stop(grace=self._grace, kill=self._kill)
             log.info("stopping; %d jobs are left to the next daemon", 0 if self._kill else left)
             await self._listener.close()
@@ -225,6 +235,7 @@ class _Main:
         _open_log(self._paths)
         self._open_stacks()
         self._apply_log_level()
+        self._sync.notice_settings()
 
     def _apply_log_level(self) -> None:
         logging.getLogger().setLevel(str(self._config.value("core.log-level")).upper())
@@ -236,6 +247,7 @@ class _Main:
         while True:
             try:
                 self._apply_log_level()
+                self._sync.notice_settings()
                 if time.monotonic() - pruned >= PRUNING:
                     await retention.prune(self._services)
                     await self._copy_store()

@@ -7,11 +7,11 @@ id 0, and the connection is closed. So is a connection beyond the 512th.
 """
 
 import struct
-from typing import Any, Generic, TypeVar, cast, get_args
+from typing import Any, Generic, Literal, TypeVar, cast, get_args
 
 import msgspec
 
-from daemon import views
+from daemon import sync_views, views
 from store import errors
 
 PROTOCOL_VERSION = 1
@@ -400,6 +400,55 @@ class EventList(Request[views.EventsView], frozen=True, tag="event.list"):
     tree: bool = False
 
 
+class ServerConnect(Request[sync_views.ServerView], frozen=True, tag="server.connect"):
+    """Check a team server, write what connects to it in one change, and sync; with `offline` only write.
+
+    What is None stays as it is.
+    """
+
+    url: str
+    namespace: str | None = None
+    token: str | None = None
+    tls_verify: bool | None = None
+    offline: bool = False
+
+
+class ServerDisconnect(Request[sync_views.ServerView], frozen=True, tag="server.disconnect"):
+    """Stop syncing, then forget the team server; what came from it stays."""
+
+
+class ServerStatus(Request[sync_views.ServerView], frozen=True, tag="server.status"):
+    """Ask the team server now; and whether this home hosts one."""
+
+
+class SyncRun(Request[sync_views.SyncRunView], frozen=True, tag="sync.run"):
+    """Sync once, or join what runs: `now` pulls and pushes, `full` compares everything."""
+
+    what: Literal["now", "pull", "push", "full"] = "now"
+
+
+class SyncStatus(Request[sync_views.SyncView], frozen=True, tag="sync.status"):
+    """How the sync stands."""
+
+
+class SyncConflicts(Request[sync_views.SyncConflictsView], frozen=True, tag="sync.conflicts"):
+    """Definitions that were changed here and on the server; with `history` also the versions that lost."""
+
+    history: bool = False
+
+
+class SyncResolve(Request[sync_views.SyncConflictView], frozen=True, tag="sync.resolve"):
+    """Settle a conflict."""
+
+    kind: str
+    name: str
+    take: Literal["local", "server"]
+
+
+class SettingsChanged(Request[str], frozen=True, tag="settings.changed"):
+    """The configuration file was written: what obeys it without being asked looks at it now."""
+
+
 class Subscribe(Request[views.SubscribedView], frozen=True, tag="subscribe"):
     """Be told of every event after `since` (now, when absent), of all plans or of one; with `tree` of all its children too."""
 
@@ -460,6 +509,14 @@ AnyRequest = (
     | LockList
     | LockClean
     | EventList
+    | ServerConnect
+    | ServerDisconnect
+    | ServerStatus
+    | SyncRun
+    | SyncStatus
+    | SyncConflicts
+    | SyncResolve
+    | SettingsChanged
     | Subscribe
 )
 

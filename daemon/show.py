@@ -7,11 +7,24 @@ from typing import Any, Protocol, TypeVar
 
 import msgspec
 
-from daemon import actions, actors, changes, views
-from store import damage, jobs, names, trees
+from daemon import actions, actors, changes, projects, views
+from store import damage, entities, jobs, names, trees
 from store.clock import Clock, rfc3339
 from store.database import Reader
-from store.records import Action, Actor, AsyncJob, Decision, Event, Lock, Plan, PlanProject, Project, Step, Worker
+from store.records import (
+    Action,
+    Actor,
+    AsyncJob,
+    Decision,
+    Entity,
+    Event,
+    Lock,
+    Plan,
+    PlanProject,
+    Project,
+    Step,
+    Worker,
+)
 from store.states import Phase, State, StepState
 
 
@@ -305,9 +318,21 @@ def decision(record: Decision) -> views.DecisionView:
     )
 
 
-def project(record: Project) -> views.ProjectView:
+def project(db: Reader, record: Project) -> views.ProjectView:
+    """A registered project; one that the team server has too counts its revisions there."""
     namespace, _ = names.split_name(record.name)
-    return views.ProjectView(record.name, record.description, namespace, "local", 1, record.path, record.kind)
+    shared = entities.known(db, "project", record.name)
+    source = "synced" if shared.content is not None else "local"
+    revision = shared.revision or 1
+    return views.ProjectView(record.name, record.description, namespace, source, revision, record.path, record.kind)
+
+
+def project_elsewhere(entity: Entity) -> views.ProjectView:
+    """A shared project that has no directory here."""
+    told = projects.parse(entity.content or "", source=entity.whole_name)
+    return views.ProjectView(
+        told.name, told.description, entity.namespace, "synced", entity.revision, path=None, kind=told.kind
+    )
 
 
 def action(record: Action, definition: actions.Action) -> views.ActionView:

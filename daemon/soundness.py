@@ -11,7 +11,8 @@ from typing import Any
 import msgspec
 
 from daemon import actions, profiles, views
-from store import damage, errors, names, raw, records
+from daemon.sync import pushing
+from store import damage, entities, errors, names, raw, records
 from store.damage import UnreadableRowError, document
 from store.database import Reader
 from store.records import Record
@@ -202,6 +203,17 @@ def _definition(found: records.Action | records.Actor) -> Wrong:
     yield from _range(found, "revision")
 
 
+def _entity(found: records.Entity) -> Wrong:
+    if found.content is not None and entities.digest(found.content) != found.digest:
+        yield "content: it is not what was stored; its digest is another one"
+    yield from _range(found, "revision", "pending", "theirs_revision")
+
+
+def _sync_state(found: records.SyncState) -> Wrong:
+    _document(found, "push_json", pushing.Push)
+    return _nothing(found)
+
+
 _CHECKS: Mapping[type[Record], Callable[[Any], Wrong]] = {
     records.Project: _project,
     records.Action: _definition,
@@ -216,6 +228,8 @@ _CHECKS: Mapping[type[Record], Callable[[Any], Wrong]] = {
     records.Event: _event,
     records.Lock: _lock,
     records.Worker: _worker,
+    records.Entity: _entity,
+    records.SyncState: _sync_state,
 }
 
 

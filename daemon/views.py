@@ -6,11 +6,8 @@ printed as JSON as they are, so that both faces of the product show the same thi
 
 from typing import Any
 
-import msgspec
-
-
-class View(msgspec.Struct, frozen=True):
-    """Something that is shown."""
+from daemon import sync_views
+from daemon.view import View
 
 
 class SandboxView(View, frozen=True):
@@ -457,12 +454,14 @@ class EventsView(View, frozen=True):
 
 
 class ProjectView(View, frozen=True):
+    """A project; `path` is None for one that is shared and has no directory here."""
+
     name: str
     description: str
     namespace: str
     source: str
     revision: int
-    path: str
+    path: str | None
     kind: str
 
 
@@ -545,7 +544,10 @@ class DaemonView(View, frozen=True):
 
 
 class StatusView(View, frozen=True):
-    """One screen: what needs me, what runs, what waits, what is locked; users' locks before those of jobs."""
+    """One screen: what needs me, what runs, what waits, what is locked; users' locks before those of jobs.
+
+    `sync` is None when no team server is connected.
+    """
 
     needs_you: list[PlanView]
     running: list[PlanView]
@@ -553,6 +555,7 @@ class StatusView(View, frozen=True):
     locks: list[LockView]
     totals: "StatusTotalsView"
     done: int
+    sync: sync_views.SyncView | None
     daemon: DaemonView
 
 

@@ -1,40 +1,21 @@
 """The reference pages, from the program itself: `python docs/generate.py` writes them, `--check` compares them."""
 
 import difflib
-import inspect
 import re
 import sys
-import types
-import typing
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 import click
-import msgspec
+import messages
+import pieces
 
 from cleveragents_tui.cli.commands import Noun, Verb
 from cleveragents_tui.cli.root import COMMANDS, Root
-from daemon import protocol, views
 from store import config_keys, errors
 
 DOCS = Path(__file__).parent
 _ERROR_LINE = re.compile(r"[├└]── (\w+) +(\w+) +(\d+) +(\S.*)")
-
-
-def _page(title: str, *parts: str) -> str:
-    note = "This page is generated from the program by `python docs/generate.py`."
-    return "\n\n".join([f"# {title}", note, *parts]) + "\n"
-
-
-def _table(heading: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    lines = [heading, ["---"] * len(heading), *rows]
-    return "\n".join("| " + " | ".join(cell.replace("|", "\\|") for cell in line) + " |" for line in lines)
-
-
-def _text(thing: object) -> str:
-    """A docstring, one sentence a line."""
-    return re.sub(r"(?<=[.:]) (?=[A-Z`])", "\n", " ".join((inspect.getdoc(thing) or "").split()))
 
 
 # --- config.md, and the table of async_architecture.md ---------------------------------------------------------------
@@ -43,14 +24,14 @@ def _text(thing: object) -> str:
 def config() -> str:
     """Every configuration key."""
     keys = config_keys.KEYS.values()
-    return _page(
+    return pieces.page(
         "Configuration keys",
         "A value comes from the first of these that has one: the command line, the environment, the project"
         " (`ca config set KEY VALUE --project P`), the file `config.toml`, the default.\n"
         "`ca config get KEY --verbose` shows what each of them says, `ca config path` where the file is.\n"
         "The daemon notices changes of the file; nothing has to be restarted.",
         "Durations are numbers of seconds, or a number with `s`, `m`, `h` or `d`.",
-        _table(["key", "value", "default", "for one project"], [_key_row(key) for key in keys]),
+        pieces.table(["key", "value", "default", "for one project"], [_key_row(key) for key in keys]),
         *(f"## {key.name}\n\n{key.description}\n\nEnvironment: `{key.env}`" for key in keys),
     )
 
@@ -67,7 +48,7 @@ def async_defaults() -> str:
     """The keys of `async.*`, for the page that explains what they do."""
     keys = [key for key in config_keys.KEYS.values() if key.name.startswith("async.")]
     rows = [[f"`{key.name}`", _default(key), key.allowed, key.description] for key in keys]
-    return _table(["key", "default", "value", "meaning"], rows)
+    return pieces.table(["key", "default", "value", "meaning"], rows)
 
 
 # --- errors.md -------------------------------------------------------------------------------------------------------
@@ -77,14 +58,14 @@ def error_codes() -> str:
     """Every error code with its exit code."""
     told = {found[2]: found for found in _ERROR_LINE.finditer(errors.__doc__ or "")}
     rows = [[f"`{code}`", str(cls.exit_code), _told(told, code, cls)] for code, cls in errors.BY_CODE.items()]
-    return _page(
+    return pieces.page(
         "Error codes",
         "The code stands in `error.code` of every document that `--format json` prints, beside the `message`,"
         " a `detail` for programs and `suggestions` of what to do.\n"
         "The process ends with the exit code.",
-        _table(["code", "exit code", "meaning"], sorted(rows)),
+        pieces.table(["code", "exit code", "meaning"], sorted(rows)),
         "## Exit codes",
-        _table(["exit code", "meaning"], _EXIT_CODES),
+        pieces.table(["exit code", "meaning"], _EXIT_CODES),
     )
 
 
@@ -116,7 +97,7 @@ def cli() -> str:
     root = Root("ca")
     context = click.Context(root, info_name="ca")
     parts = [part for name in COMMANDS for part in _command(root.get_command(context, name), f"ca {name}", 2)]
-    return _page(
+    return pieces.page(
         "Commands",
         "Every command has `--format FORMAT` (`-f`): `auto`, `rich`, `plain`, `json` or `yaml`, and `--help` (`-h`).\n"
         "Options may stand before and after arguments.\n"
@@ -144,7 +125,7 @@ def _command(command: click.Command | None, path: str, level: int) -> Iterator[s
     options = [one for one in command.params if isinstance(one, click.Option) and one.name != "format" and one.help]
     rows = [[f"`{_option(one)}`", one.help or ""] for one in options if "--format" not in one.opts]
     if rows:
-        yield _table(["option", "meaning"], rows)
+        yield pieces.table(["option", "meaning"], rows)
     yield "```sh\n" + "\n".join(command.examples) + "\n```"
 
 
@@ -164,107 +145,14 @@ def _option(option: click.Option) -> str:
     return f"{name} {option.metavar or option.type.name.upper()}"
 
 
-# --- protocol.md -----------------------------------------------------------------------------------------------------
-
-
-def wire() -> str:
-    """Every message of the socket, from the types."""
-    messages = [protocol.Hello, protocol.Ask, protocol.Reply, protocol.Failure, protocol.Notice, protocol.CatchUp]
-    requests = typing.get_args(protocol.AnyRequest)
-    shapes = [cls for _name, cls in inspect.getmembers(views, _is_view)]
-    return _page(
-        "The protocol of the daemon's socket",
-        re.sub(r"(?<=\.) (?=[A-Z])", "\n", (protocol.__doc__ or "").replace("\n", " ").replace("  ", "\n\n").strip()),
-        f"The protocol's version is {protocol.PROTOCOL_VERSION}.\n"
-        f"A frame to the daemon has at most {protocol.REQUEST_LIMIT // 2**20} MiB,"
-        f" one from the daemon at most {protocol.REPLY_LIMIT // 2**20} MiB.\n"
-        f"A client says `hello` within {protocol.HELLO_SECONDS:g} seconds.",
-        "A message is a map; its key `type` names it.\nA field with a default may be left out.",
-        "## Messages",
-        *(_message(cls) for cls in messages),
-        "## Requests",
-        "They travel as `request` of an `ask`; the `data` of the reply has the shape that is named at each.",
-        *(_message(cls, answer=_answer(cls)) for cls in requests),
-        "## Shapes of answers",
-        "Times are RFC 3339 text in UTC with milliseconds.\nNo key ever disappears; what is absent is null.",
-        *(_shape(cls) for cls in shapes),
-    )
-
-
-def _is_view(thing: object) -> bool:
-    return inspect.isclass(thing) and issubclass(thing, views.View) and thing is not views.View
-
-
-def _answer(request: type[Any]) -> str:
-    (base,) = request.__orig_bases__
-    return f"Answer: {_type(typing.get_args(base)[0])}."
-
-
-def _message(cls: type[msgspec.Struct], answer: str = "") -> str:
-    parts = [f"### {cls.__struct_config__.tag}", _text(cls), _fields(cls), answer]
-    return "\n\n".join(part for part in parts if part)
-
-
-def _shape(cls: type[msgspec.Struct]) -> str:
-    parts = [f"### {_shape_name(cls)}", _text(cls) if "__doc__" in vars(cls) and cls.__doc__ else "", _fields(cls)]
-    return "\n\n".join(part for part in parts if part)
-
-
-def _shape_name(cls: type[Any]) -> str:
-    return re.sub(r"(?<!^)(?=[A-Z])", " ", cls.__name__).lower()
-
-
-def _fields(cls: type[msgspec.Struct]) -> str:
-    found = msgspec.structs.fields(cls)
-    if not found:
-        return ""
-    return _table(
-        ["field", "type", "default"],
-        [[f"`{field.name}`", _type(field.type), _field_default(field)] for field in found],
-    )
-
-
-def _field_default(field: msgspec.structs.FieldInfo) -> str:
-    if field.required:
-        return ""
-    value = field.default if field.default is not msgspec.NODEFAULT else field.default_factory()
-    return f"`{msgspec.json.encode(value).decode()}`"
-
-
-_WORDS: Mapping[Any, str] = {
-    str: "text",
-    int: "integer",
-    float: "number",
-    bool: "boolean",
-    bytes: "bytes",
-    type(None): "null",
-    Any: "anything",
-    msgspec.Raw: "anything",
-    protocol.AnyRequest: "one of the [requests](#requests)",
-}
-
-
-def _type(of: Any) -> str:
-    origin, arguments = typing.get_origin(of), typing.get_args(of)
-    if of in _WORDS:
-        return _WORDS[of]
-    if origin in {types.UnionType, typing.Union}:
-        return " or ".join(_type(one) for one in arguments)
-    if origin is list:
-        return f"list of {_type(arguments[0])}"
-    if origin is dict:
-        return f"map of {_type(arguments[0])} to {_type(arguments[1])}"
-    assert _is_view(of), f"{of} is not a type that messages are made of"
-    return f"[{_shape_name(of)}](#{_shape_name(of).replace(' ', '-')})"
-
-
 # --- writing and comparing -------------------------------------------------------------------------------------------
 
 PAGES: Mapping[str, Callable[[], str]] = {
     "cli.md": cli,
     "config.md": config,
     "errors.md": error_codes,
-    "protocol.md": wire,
+    "protocol.md": messages.wire,
+    "team-protocol.md": messages.team_protocol,
 }
 """Pages that are generated from end to end."""
 

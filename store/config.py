@@ -12,7 +12,7 @@ from typing import Any, cast
 from msgspec import Struct
 
 from store import config_file, errors, names
-from store.config_file import edit
+from store.config_file import edit, restore
 from store.config_keys import KEYS, MASK, Key, Value, check_value, find, mask, parse_value, refusal, show
 
 __all__ = [
@@ -28,6 +28,7 @@ __all__ = [
     "find",
     "mask",
     "parse_value",
+    "restore",
     "show",
 ]
 

@@ -11,7 +11,7 @@ import tomllib
 from collections.abc import Generator, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, TypeAlias, cast
+from typing import Any, NamedTuple, TypeAlias, cast
 
 from store import crashpoints, errors, names
 from store.config_keys import Value, check_value, find
@@ -20,6 +20,14 @@ MAX_BYTES = 1 << 20
 
 Signature: TypeAlias = tuple[int, int, int] | None
 """What tells one content of a file from another without reading it; None is no file."""
+
+
+class Edited(NamedTuple):
+    """What a file held before an edit and after it; None is no file."""
+
+    before: bytes | None
+    after: bytes | None
+
 
 _POSITION = re.compile(r"\(at line (\d+), column (\d+)\)")
 
@@ -71,13 +79,16 @@ def parse(text: str, path: Path) -> dict[str, Any]:
         raise _unparsable(path, 1, 1, "too many levels inside each other") from error
 
 
-def edit(path: Path, changes: Mapping[str, object | None], *, project: str | None = None) -> None:
+def edit(path: Path, changes: Mapping[str, object | None], *, project: str | None = None) -> Edited:
     """Set keys, or unset those whose value is None: all of them, or on any failure none.
 
     Args:
         path: The file; it and its directory are made when they are not there.
         changes: Keys with their values; a duration is a text such as `7d` or a number of seconds.
         project: Set them for this project only.
+
+    Returns:
+        What `restore` needs to take the edit back.
 
     Raises:
         NotFoundError: there is no such key.
@@ -90,7 +101,29 @@ def edit(path: Path, changes: Mapping[str, object | None], *, project: str | Non
         target = _target(path)
         target.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         with _locked(target):
-            _change(target, path, intended)
+            return _change(target, path, intended)
+    except OSError as error:
+        raise errors.from_os_error(error, f"cannot write {path}") from error
+
+
+def restore(path: Path, edited: Edited) -> bool:
+    """Take an edit back, byte for byte; not when somebody else wrote the file since. Whether it is as it was before.
+
+    Raises:
+        CleverAgentsError: as for `edit`.
+    """
+    try:
+        target = _target(path)
+        with _locked(target):
+            found, _ = _read(target)
+            if found == edited.before or found != edited.after:
+                return found == edited.before
+            if edited.before is None:
+                target.unlink()
+                _sync_directory(target.parent)
+            else:
+                _replace(target, edited.before)
+            return True
     except OSError as error:
         raise errors.from_os_error(error, f"cannot write {path}") from error
 
@@ -105,7 +138,7 @@ def leaves(table: object, prefix: str = "", skip: str | None = None) -> Iterator
             yield from leaves(value, f"{prefix}.{name}" if prefix else name)
 
 
-def _change(target: Path, path: Path, intended: Mapping[tuple[str, ...], Value | None]) -> None:
+def _change(target: Path, path: Path, intended: Mapping[tuple[str, ...], Value | None]) -> Edited:
     from store import toml_text  # noqa: PLC0415  most commands only read
 
     body, _ = _read(target)
@@ -119,8 +152,10 @@ def _change(target: Path, path: Path, intended: Mapping[tuple[str, ...], Value |
             detail={"file": str(path)},
             suggestions=[f"edit {path} by hand"],
         ) from error
-    if changed != text:
-        _replace(target, changed.encode())
+    if changed == text:
+        return Edited(body, body)
+    _replace(target, changed.encode())
+    return Edited(body, changed.encode())
 
 
 def _intended(changes: Mapping[str, object | None], project: str | None) -> dict[tuple[str, ...], Value | None]:

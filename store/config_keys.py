@@ -91,6 +91,19 @@ _ALL: Final = (
         choices=("worktree", "index", "commit", "branch"), project_scopable=True),
     Key("lock.ttl", "int", 300, "Seconds that a lock lasts unless it is renewed.", minimum=5, maximum=3_600),
     Key("daemon.idle-timeout", "duration", 0.0, "How long an idle daemon stays; 0 is for ever."),
+    Key("server.url", "str", None, "The team server; `ca server connect` sets it."),
+    Key("server.token", "str", None, "What the team server knows you by.", secret=True),
+    Key("server.namespace", "str", "default", "The namespace that is shared through the team server."),
+    Key("server.tls-verify", "bool", default=True, description="Whether the team server's certificate is checked."),
+    Key("server.request-timeout", "float", 10.0, "Seconds that one request to the team server may take.",
+        minimum=0.1, maximum=600),
+    Key("server.sync.auto", "bool", default=True,
+        description="Whether the daemon syncs by itself while it is connected to a team server."),
+    Key("server.sync.interval", "int", 300, "Seconds between two pulls from the team server.",
+        minimum=1, maximum=86_400),
+    Key("server.sync.conflict", "choice", "manual",
+        "Which version wins when a definition was changed here and on the team server.",
+        choices=("manual", "local_wins", "server_wins")),
 )  # fmt: skip
 
 KEYS: Final[Mapping[str, Key]] = {key.name: key for key in _ALL}
@@ -149,7 +162,7 @@ def check_value(key: Key, value: object) -> Value:
     match key.type, value:
         case "bool", bool():
             return value
-        case "str", str() if "\0" not in value:
+        case "str", str() if value.isprintable():  # a character that cannot be printed cannot be sent either
             return value
         case "choice", str() if value in key.choices:
             return value

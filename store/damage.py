@@ -49,6 +49,9 @@ TABLES: dict[type[Record], Table] = {
     records.Worker: Table("workers", ("worker_id",)),
     records.Journal: Table("journals", ("plan_id",)),
     records.JournalEntry: Table("journal_entries", ("plan_id", "position")),
+    records.Entity: Table("entities", ("kind", "namespace", "name")),
+    records.EntityVersion: Table("entity_versions", ("version_id",)),
+    records.SyncState: Table("sync_states", ("namespace",)),
 }
 """The tables that hold records."""
 
@@ -88,7 +91,7 @@ def readable(rows: Rows, record: type[R]) -> Iterator[R]:
         except StopIteration:
             return
         except UnicodeDecodeError as error:
-            _note(f"a row of {TABLES[record].name} was left out: {error}")
+            _note(f"a row of {_table(record).name} was left out: {error}")
             continue
         try:
             yield record_of(row, record)
@@ -133,14 +136,14 @@ def is_as_stored(record: records.Action | records.Actor) -> bool:
 
 def no_text(error: UnicodeDecodeError, record: type[Record] | None = None) -> UnreadableRowError:
     """The error for a row of which nothing is known but that it holds bytes that are no text."""
-    table = TABLES[record].name if record else "the store"
+    table = _table(record).name if record else "the store"
     return UnreadableRowError(
         f"a row of {table} cannot be read: {error}", detail={"table": table, "wrong": str(error)}, suggestions=[REPAIR]
     )
 
 
 def _unreadable(record: type[Record], row: tuple[Any, ...], why: str) -> UnreadableRowError:
-    table = TABLES[record]
+    table = _table(record)
     fields = dict(zip(record.__struct_fields__, row, strict=False))
     key = {column: str(fields[column]) for column in table.key if column in fields}
     return UnreadableRowError(
@@ -148,6 +151,11 @@ def _unreadable(record: type[Record], row: tuple[Any, ...], why: str) -> Unreada
         detail={"table": table.name, "key": key, "wrong": why},
         suggestions=[REPAIR],
     )
+
+
+def _table(record: type[Record]) -> Table:
+    """Where a record is from; of another database than the store only the kind of record is known."""
+    return TABLES.get(record, Table(record.__name__.lower(), ()))
 
 
 def _in_words(record: type[Record], said: str) -> str:

@@ -1,5 +1,9 @@
 """Definitions: registered projects, actions and actors."""
 
+import hashlib
+from collections.abc import Callable
+from typing import TypeVar
+
 from store import damage, rows
 from store.database import Reader, Transaction
 from store.records import Action, Actor, Project
@@ -48,11 +52,24 @@ def actions(db: Reader, *, archived: bool = False) -> list[Action]:
     return list(filter(damage.is_as_stored, db.all(Action, _SQL["actions"], {"archived": archived})))
 
 
-def put_action(tx: Transaction, new: Action) -> None:
-    """Add an action or take the place of the one of that name."""
-    tx.execute(_SQL["remove_action"], (new.name,))
+def put_action(tx: Transaction, name: str, content: str, *, description: str, source: str | None = None) -> Action:
+    """Add an action or take the place of the one of that name; unless it is said, its source stays what it was."""
+    existing = _readable(action, tx, name)
+    new = Action(
+        name=name,
+        content=content,
+        digest=hashlib.sha256(content.encode()).hexdigest(),
+        description=description,
+        source=source or (existing.source if existing else "local"),
+        revision=existing.revision + 1 if existing else 1,
+        archived=0,
+        created_at=existing.created_at if existing else tx.now,
+        updated_at=tx.now,
+    )
+    tx.execute(_SQL["remove_action"], (name,))
     rows.insert(tx, "actions", new)
-    tx.event("action.stored", action=new.name, revision=new.revision)
+    tx.event("action.stored", action=name, revision=new.revision)
+    return new
 
 
 def remove_action(tx: Transaction, name: str) -> bool:
@@ -85,11 +102,23 @@ def actors(db: Reader) -> list[Actor]:
     return list(filter(damage.is_as_stored, db.all(Actor, _SQL["actors"])))
 
 
-def put_actor(tx: Transaction, new: Actor) -> None:
-    """Add an actor or take the place of the one of that name."""
-    tx.execute(_SQL["remove_actor"], (new.name,))
+def put_actor(tx: Transaction, name: str, content: str, *, description: str, source: str | None = None) -> Actor:
+    """Add an actor or take the place of the one of that name; unless it is said, its source stays what it was."""
+    existing = _readable(actor, tx, name)
+    new = Actor(
+        name=name,
+        content=content,
+        digest=hashlib.sha256(content.encode()).hexdigest(),
+        description=description,
+        source=source or (existing.source if existing else "local"),
+        revision=existing.revision + 1 if existing else 1,
+        created_at=existing.created_at if existing else tx.now,
+        updated_at=tx.now,
+    )
+    tx.execute(_SQL["remove_actor"], (name,))
     rows.insert(tx, "actors", new)
-    tx.event("actor.stored", actor=new.name, revision=new.revision)
+    tx.event("actor.stored", actor=name, revision=new.revision)
+    return new
 
 
 def remove_actor(tx: Transaction, name: str) -> bool:
@@ -98,3 +127,14 @@ def remove_actor(tx: Transaction, name: str) -> bool:
     if removed:
         tx.event("actor.removed", actor=name)
     return removed
+
+
+T = TypeVar("T", Action, Actor)
+
+
+def _readable(read: Callable[[Reader, str], T | None], db: Reader, name: str) -> T | None:
+    """A definition that is about to be replaced; one that cannot be read is as good as none."""
+    try:
+        return read(db, name)
+    except damage.UnreadableRowError:
+        return None

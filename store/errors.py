@@ -27,6 +27,12 @@ CleverAgentsError
 ├── PermissionDeniedError   permission_denied   1   the system refused access
 ├── DaemonUnavailableError  daemon_unavailable  5   no daemon answers
 ├── ProtocolError           protocol_error      5   the two ends of the socket do not understand each other
+├── UnreachableError        unreachable         1   the team server does not answer, or not as one
+├── UnauthorizedError       unauthorized        1   the team server does not know the token
+├── ForbiddenError          forbidden           1   the token does not allow that
+├── VersionMismatchError    version_mismatch    1   the team server speaks another version of the protocol
+├── TlsError                tls                 1   the team server's certificate is not trusted
+├── SyncConflictError       sync_conflict       4   a definition was changed here and on the team server
 └── InternalError           internal            1   a defect of this program
 """
 
@@ -179,6 +185,31 @@ class DaemonUnavailableError(CleverAgentsError):
 class ProtocolError(CleverAgentsError):
     code = "protocol_error"
     exit_code = 5
+
+
+class UnreachableError(CleverAgentsError):
+    code = "unreachable"
+
+
+class UnauthorizedError(CleverAgentsError):
+    code = "unauthorized"
+
+
+class ForbiddenError(CleverAgentsError):
+    code = "forbidden"
+
+
+class VersionMismatchError(CleverAgentsError):
+    code = "version_mismatch"
+
+
+class TlsError(CleverAgentsError):
+    code = "tls"
+
+
+class SyncConflictError(CleverAgentsError):
+    code = "sync_conflict"
+    exit_code = 4
 
 
 class InternalError(CleverAgentsError):

@@ -78,6 +78,19 @@ class Paths(msgspec.Struct, frozen=True):
         return self.state / "jobs"
 
     @property
+    def server_database(self) -> Path:
+        """The team server's store, when this home hosts one."""
+        return self.data / "server.db"
+
+    @property
+    def server_pid_file(self) -> Path:
+        return self.data / "server.pid"
+
+    @property
+    def server_log(self) -> Path:
+        return self.logs / "server.log"
+
+    @property
     def socket(self) -> Path:
         """The daemon's socket; a short path in the system's temporary directory when this one would be too long."""
         wanted = self.run / "daemon.sock"

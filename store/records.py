@@ -317,6 +317,77 @@ class JournalEntry(Record, frozen=True):
     new: str | None
 
 
+class Entity(Record, frozen=True):
+    """A shared definition: what the team server is known to have, and what happened here since.
+
+    Attributes:
+        revision: Of the server's version that was taken over, or overridden; 0 when it has none.
+        content: That version; None when it is deleted, or there is none. `digest` is its SHA-256.
+        changed_by: Who pushed it.
+        pending: The number of the last change made here that the server does not have yet.
+        refused: Why the server did not take the pending change; it is not sent again.
+        invalid: Why the server's version cannot be used here; what is in force is an older one, or none.
+        theirs_revision: The server's version that the pending change is in conflict with; None without a conflict.
+        theirs_content: None when it is a deletion.
+    """
+
+    kind: str
+    namespace: str
+    name: str
+    revision: int = 0
+    content: str | None = None
+    digest: str | None = None
+    changed_at: int | None = None
+    changed_by: str = ""
+    pending: int | None = None
+    pending_at: int | None = None
+    refused: str | None = None
+    invalid: str | None = None
+    theirs_revision: int | None = None
+    theirs_content: str | None = None
+    theirs_at: int | None = None
+    theirs_by: str | None = None
+
+    @property
+    def whole_name(self) -> str:
+        return f"{self.namespace}/{self.name}"
+
+    @property
+    def in_conflict(self) -> bool:
+        return self.theirs_revision is not None
+
+
+class EntityVersion(Record, frozen=True):
+    """A version of a shared definition that lost; `content` is None when it was a deletion."""
+
+    version_id: str
+    kind: str
+    namespace: str
+    name: str
+    origin: str
+    revision: int
+    content: str | None
+    reason: str
+    created_at: int
+
+
+class SyncState(Record, frozen=True):
+    """How far a namespace is in step with its server.
+
+    Attributes:
+        cursor: Where the next pull goes on.
+        push_json: What was sent and not answered yet.
+        pushed: The server's place after the last push, until a pull has come that far.
+    """
+
+    namespace: str
+    server_id: str
+    epoch: str
+    cursor: str
+    push_json: str | None = None
+    pushed: str | None = None
+
+
 class Journal(Record, frozen=True):
     """That an Apply or an Undo of a plan is being written (`writing`, `undoing`), or was (`written`)."""
 

@@ -1,11 +1,13 @@
 """`ca action`: reusable descriptions of work."""
 
 from collections.abc import Iterable
+from functools import partial
 from pathlib import Path
 
 import click
 
 from cleveragents_tui import wording
+from cleveragents_tui.cli import sync_text
 from cleveragents_tui.cli.commands import Noun
 from cleveragents_tui.cli.definitions import arguments_lines, shown, steps_lines
 from cleveragents_tui.cli.session import Session
@@ -34,14 +36,16 @@ def create(session: Session, file: str, *, update: bool) -> Result[views.ActionV
 @click.option("--archived", is_flag=True, help="Archived actions too.")
 def list_(session: Session, *, archived: bool) -> Result[views.ActionsView]:
     """Every action."""
-    return Result(session.call(protocol.ActionList(archived=archived)), _list)
+    found = session.call(protocol.ActionList(archived=archived))
+    return Result(found, partial(_list, source=sync_text.origins(session, found.actions)))
 
 
 @command.verb(examples=["ca action show modernise"])
 @click.argument("name")
 def show(session: Session, name: str) -> Result[views.ActionView]:
     """One action, with its arguments and steps."""
-    return Result(session.call(protocol.ActionShow(action=name)), _show)
+    found = session.call(protocol.ActionShow(action=name))
+    return Result(found, partial(_show, source=sync_text.origins(session, [found])))
 
 
 @command.verb(examples=["ca action validate modernise.yaml"])
@@ -88,17 +92,18 @@ _COLUMNS = (
     Column("ACTION", minimum=12),
     Column("STEPS", right=True, drop=1),
     Column("ARGUMENTS", minimum=8, drop=2),
-    Column("DESCRIPTION", minimum=12, drop=3),
+    Column("SOURCE", drop=3),
+    Column("DESCRIPTION", minimum=12, drop=4),
 )
 
 
-def _list(actions: views.ActionsView, look: Look) -> Iterable[str]:
+def _list(actions: views.ActionsView, look: Look, *, source: sync_text.Origins) -> Iterable[str]:
     if not actions.actions:
         yield look.bold("No actions yet. An action is a YAML file:")
         yield from (f"  {line}" for line in _EXAMPLE.splitlines())
         yield f"Register it with: {look.bold('ca action create tidy.yaml')}"
         return
-    yield from table(look, _COLUMNS, [_row(action) for action in actions.actions])
+    yield from table(look, _COLUMNS, [_row(action, source) for action in actions.actions])
 
 
 _EXAMPLE = """\
@@ -109,12 +114,13 @@ steps:
     run: ruff check --fix ."""
 
 
-def _row(action: views.ActionView) -> list[Cell | str]:
+def _row(action: views.ActionView, source: sync_text.Origins) -> list[Cell | str]:
     mark = " (archived)" if action.archived else ""
     return [
         Cell(wording.short_name(action.name) + mark, bold=True),
         str(len(action.steps)) if action.steps else "",
         " ".join(f"{argument['name']}{'' if argument.get('required') else '?'}" for argument in action.arguments),
+        "" if action.source == "local" else source(action),
         Cell(action.description, Tone.WAITING),
     ]
 
@@ -133,9 +139,9 @@ def _removed(removed: views.RemovedView, look: Look) -> Iterable[str]:
     yield f"{look.mood(Mood.DONE)} forgot the action {wording.short_name(removed.name)}"
 
 
-def _show(action: views.ActionView, look: Look) -> Iterable[str]:
+def _show(action: views.ActionView, look: Look, *, source: sync_text.Origins) -> Iterable[str]:
     yield look.bold(wording.short_name(action.name)) + (f"  {action.description}" if action.description else "")
-    yield from pairs(look, _facts(action))
+    yield from pairs(look, _facts(action, source(action)))
     yield from arguments_lines(action.arguments, look)
     for invariant in action.invariants:
         yield f"{look.dim('invariant')}  {wording.plain(invariant)}"
@@ -143,9 +149,9 @@ def _show(action: views.ActionView, look: Look) -> Iterable[str]:
     yield from steps_lines("checks", action.checks, look)
 
 
-def _facts(action: views.ActionView) -> list[tuple[str, str | Cell]]:
+def _facts(action: views.ActionView, source: str) -> list[tuple[str, str | Cell]]:
     return [
-        ("revision", f"{action.revision}, {action.source}{', archived' if action.archived else ''}"),
+        ("revision", f"{action.revision}, {source}{', archived' if action.archived else ''}"),
         ("done when", wording.plain(action.definition_of_done)),
         ("strategy", action.strategy_actor),
         ("execution", action.execution_actor),

@@ -2,10 +2,12 @@
 
 import shlex
 from collections.abc import Iterable
+from functools import partial
 
 import click
 
 from cleveragents_tui import wording
+from cleveragents_tui.cli import sync_text
 from cleveragents_tui.cli.action import read_file
 from cleveragents_tui.cli.commands import Noun
 from cleveragents_tui.cli.session import Session
@@ -29,14 +31,16 @@ def create(session: Session, file: str, *, update: bool) -> Result[views.ActorVi
 @command.verb("list", examples=["ca actor list"])
 def list_(session: Session) -> Result[views.ActorsView]:
     """Every actor."""
-    return Result(session.call(protocol.ActorList()), _list)
+    found = session.call(protocol.ActorList())
+    return Result(found, partial(_list, source=sync_text.origins(session, found.actors)))
 
 
 @command.verb(examples=["ca actor show claude"])
 @click.argument("name")
 def show(session: Session, name: str) -> Result[views.ActorView]:
     """One actor, with its command."""
-    return Result(session.call(protocol.ActorShow(actor=name)), _show)
+    found = session.call(protocol.ActorShow(actor=name))
+    return Result(found, partial(_show, source=sync_text.origins(session, [found])))
 
 
 @command.verb(examples=["ca actor remove claude --yes"])
@@ -55,17 +59,18 @@ def remove(session: Session, name: str, *, yes: bool) -> Result[views.RemovedVie
 _COLUMNS = (
     Column("ACTOR", minimum=12),
     Column("COMMAND", minimum=16),
-    Column("DESCRIPTION", minimum=12, drop=1),
+    Column("SOURCE", drop=1),
+    Column("DESCRIPTION", minimum=12, drop=2),
 )
 
 
-def _list(actors: views.ActorsView, look: Look) -> Iterable[str]:
+def _list(actors: views.ActorsView, look: Look, *, source: sync_text.Origins) -> Iterable[str]:
     if not actors.actors:
         yield look.bold("No actors yet. An actor is a YAML file:")
         yield from (f"  {line}" for line in _EXAMPLE.splitlines())
         yield f"Register it with: {look.bold('ca actor create claude.yaml')}"
         return
-    yield from table(look, _COLUMNS, [_row(actor) for actor in actors.actors])
+    yield from table(look, _COLUMNS, [_row(actor, source) for actor in actors.actors])
 
 
 _EXAMPLE = """\
@@ -74,10 +79,11 @@ type: command
 command: [claude, -p, "{prompt}"]"""
 
 
-def _row(actor: views.ActorView) -> list[Cell | str]:
+def _row(actor: views.ActorView, source: sync_text.Origins) -> list[Cell | str]:
     return [
         Cell(wording.short_name(actor.name), bold=True),
         _command_line(actor),
+        "" if actor.source == "local" else source(actor),
         Cell(actor.description, Tone.WAITING),
     ]
 
@@ -97,13 +103,13 @@ def _removed(removed: views.RemovedView, look: Look) -> Iterable[str]:
     yield f"{look.mood(Mood.DONE)} forgot the actor {wording.short_name(removed.name)}"
 
 
-def _show(actor: views.ActorView, look: Look) -> Iterable[str]:
+def _show(actor: views.ActorView, look: Look, *, source: sync_text.Origins) -> Iterable[str]:
     yield look.bold(wording.short_name(actor.name)) + (f"  {actor.description}" if actor.description else "")
     yield f"  {look.dim('command')}   {_command_line(actor)}"
     yield from pairs(
         look,
         [
-            ("revision", f"{actor.revision}, {actor.source}"),
+            ("revision", f"{actor.revision}, {source(actor)}"),
             ("timeout", "" if actor.timeout is None else wording.duration(actor.timeout)),
             ("env", " ".join(actor.env)),
         ],

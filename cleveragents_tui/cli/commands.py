@@ -77,7 +77,7 @@ NAMED = {
     "jobs": "job", "actor": "actor", "key": "key", "keys": "key", "pairs_": "pair", "step": "step", "profile": "profile",
     "child": "child", "mode": "mode", "file": "file", "path": "directory",
     "conflict": "conflict", "conflicts": "conflict",
-    "take": "version",
+    "take": "version", "conflicting": "shared definition",
 }  # fmt: skip
 """What a parameter of this name stands for, for completion in a shell."""
 

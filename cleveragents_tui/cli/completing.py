@@ -136,7 +136,7 @@ def _children(session: Session, context: click.Context, _incomplete: str) -> Wor
 
 def _projects(session: Session, _context: click.Context, incomplete: str) -> Words:
     found = _ask(session, protocol.ProjectList()).projects
-    return _names([(project.name, project.path) for project in found], incomplete)
+    return _names([(project.name, project.path or project.description) for project in found], incomplete)
 
 
 def _actions(session: Session, _context: click.Context, incomplete: str) -> Words:
@@ -174,6 +174,12 @@ def _pairs(session: Session, context: click.Context, incomplete: str) -> Words:
     return _choices(given[-1]) if len(given) % 2 else _keys(session, context, incomplete)
 
 
+def _conflicting(session: Session, context: click.Context, _incomplete: str) -> Words:
+    kind = context.params.get("kind") or next(iter(context.args), "")
+    found = [one for one in _ask(session, protocol.SyncConflicts()).conflicts if one.kind == kind]
+    return [(one.name, "changed here and on the server") for one in found]
+
+
 def _profiles(_session: Session, _context: click.Context, _incomplete: str) -> Words:
     return _choices("core.automation-profile")
 
@@ -203,5 +209,6 @@ _SOURCES: Mapping[str, Callable[[Session, click.Context, str], Words]] = {
     "key": _keys,
     "pair": _pairs,
     "profile": _profiles,
+    "shared definition": _conflicting,
     "mode": _modes,
 }

@@ -1,5 +1,6 @@
 """`ca config`: settings, and where each one comes from. Works without a daemon; a running one notices changes of the file."""
 
+import contextlib
 from collections.abc import Iterable, Sequence
 from functools import partial
 from typing import Any
@@ -12,10 +13,13 @@ from cleveragents_tui.cli.session import Session
 from cleveragents_tui.cli.tables import Cell, Column, pairs, table
 from cleveragents_tui.output import Look, Result
 from cleveragents_tui.wording import Tone
+from daemon import protocol
 from store import config, errors
 from store.config import Config, Key, Resolved, Value
 
 command = Noun("config", help="Settings: flag, environment, project, file, default; the first that has a value wins.")
+
+TELLING_SECONDS = 5.0
 
 
 class LevelView(msgspec.Struct, frozen=True):
@@ -106,6 +110,8 @@ def unset(session: Session, keys: Sequence[str], project: str | None) -> Result[
 
 
 def _after(session: Session, keys: Sequence[str], project: str | None) -> Result[Any]:
+    if any(key.startswith("server.") for key in keys):
+        _tell_the_daemon(session)
     found = [_view(_config(session).get(key, project=project)) for key in keys]
     for view in found:
         if view.level == "environment":
@@ -113,6 +119,14 @@ def _after(session: Session, keys: Sequence[str], project: str | None) -> Result
     if len(found) == 1:
         return Result(found[0], partial(_get, verbose=False))
     return Result(KeysView(found, len(found)), _list)
+
+
+def _tell_the_daemon(session: Session) -> None:
+    """Keys that it obeys without being asked hold at once; a daemon that cannot be told looks at the file soon."""
+    with contextlib.suppress(errors.CleverAgentsError):
+        daemon = session.existing()
+        if daemon is not None:
+            daemon.call(protocol.SettingsChanged(), timeout=TELLING_SECONDS)
 
 
 @command.verb("list", examples=["ca config list", "ca config list --project web --format json"])

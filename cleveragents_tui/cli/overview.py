@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Sequence
 
 from cleveragents_tui import wording
-from cleveragents_tui.cli import lock_text
+from cleveragents_tui.cli import lock_text, sync_text
 from cleveragents_tui.cli.session import Session
 from cleveragents_tui.cli.tables import GAP, Cell, Column, table
 from cleveragents_tui.output import Look, Result
@@ -22,7 +22,7 @@ def status(session: Session) -> Result[views.StatusView]:
 
 
 def render(status: views.StatusView, look: Look) -> Iterable[str]:
-    """The screen of `ca status`: at most 16 lines, however many plans there are."""
+    """The screen of `ca status`: at most 17 lines, however many plans there are."""
     totals = status.totals
     if not (totals.needs_you or totals.running or totals.queued or status.done):
         yield from welcome(look)
@@ -37,10 +37,18 @@ def render(status: views.StatusView, look: Look) -> Iterable[str]:
         yield _list_line(look, Mood.QUEUED, f"{totals.queued} queued", names, totals.queued)
     if totals.locks:
         yield _locks_line(status, look)
-    tail = [_daemon_note(status.daemon, look)]
-    if status.done:
-        tail.insert(0, f"{status.done} done")
+    if status.sync is not None:
+        for mood, text in sync_text.overview(status.sync, look.now):
+            yield _list_line(look, mood, "sync", [text], 1)
+    tail = _tail(status, look)
     yield f"{look.mood(Mood.DONE)} {look.dim(wording.cut(' · '.join(tail), look.width - 2))}"
+
+
+def _tail(status: views.StatusView, look: Look) -> list[str]:
+    """What is well."""
+    done = [f"{status.done} done"] if status.done else []
+    synced = [] if status.sync is None else sync_text.overview_note(status.sync, look.now)
+    return [*done, _daemon_note(status.daemon, look), *synced]
 
 
 def _locks_line(status: views.StatusView, look: Look) -> str:

@@ -35,6 +35,8 @@ COMMANDS = {
     "lock": Entry("cleveragents_tui.cli.lock", "Leases that keep people, scripts and plans out of each other's way."),
     "events": Entry("cleveragents_tui.cli.events", "What happened, in order."),
     "config": Entry("cleveragents_tui.cli.config", "Settings, and where each one comes from."),
+    "server": Entry("cleveragents_tui.cli.server", "Share definitions by a team server, or host one."),
+    "sync": Entry("cleveragents_tui.cli.sync", "What is shared, and what waits for you."),
     "daemon": Entry("cleveragents_tui.cli.daemon", "The process in the background."),
     "diagnostics": Entry("cleveragents_tui.cli.diagnostics", "Check everything that can be checked."),
     "info": Entry("cleveragents_tui.cli.info", "What a bug report needs, without secrets."),

@@ -22,7 +22,8 @@ READS: frozenset[type] = frozenset({
     protocol.PlanTree, protocol.PlanDiff, protocol.PlanErrors, protocol.JobList, protocol.JobShow, protocol.ActionList,
     protocol.ActionShow, protocol.ActorList, protocol.ActorShow, protocol.PlanArtifacts, protocol.PlanExplain,
     protocol.PlanPreview, protocol.PlanConflicts,
-    protocol.ProjectList, protocol.ProjectShow, protocol.LockList,
+    protocol.ProjectList, protocol.ProjectShow, protocol.LockList, protocol.ServerStatus, protocol.SyncStatus,
+    protocol.SyncConflicts,
 })  # fmt: skip
 """Requests that change nothing, so that asking twice does no harm."""
 
@@ -32,7 +33,7 @@ REPAIRING = frozenset({"info", "diagnostics", "config get", "config set", "confi
 
 PAGED = frozenset({
     "plan diff", "plan logs", "plan tree", "plan list", "plan errors", "plan explain", "plan artifacts",
-    "plan conflicts", "job logs", "job list", "events", "daemon logs",
+    "plan conflicts", "sync conflicts", "job logs", "job list", "events", "daemon logs",
 })  # fmt: skip
 """Commands whose output may be longer than a screen."""
 

@@ -1,11 +1,9 @@
 """Actions: reusable descriptions of work."""
 
-import hashlib
-
 from daemon import actions, lookup, protocol, show, views
 from daemon.calls import Call, Table
 from daemon.handlers.definitions import is_registered
-from store import definitions, plans
+from store import definitions, entities, plans
 from store.database import Transaction
 from store.records import Action
 
@@ -19,25 +17,12 @@ async def create(call: Call, request: protocol.ActionCreate) -> views.ActionView
             content = None if existing.archived else existing.content
             if is_registered(call, request, "action", definition.name, content):
                 return existing
-        record = _record(tx, request.content, definition, existing)
-        definitions.put_action(tx, record)
+        content = request.content.decode()
+        record = definitions.put_action(tx, definition.name, content, description=definition.description)
+        entities.changed_here(tx, "action", record.name)
         return record
 
     return show.action(await call.services.db.write(store), definition)
-
-
-def _record(tx: Transaction, content: bytes, definition: actions.Action, existing: Action | None) -> Action:
-    return Action(
-        name=definition.name,
-        content=content.decode(),
-        digest=hashlib.sha256(content).hexdigest(),
-        description=definition.description,
-        source="local",
-        revision=existing.revision + 1 if existing else 1,
-        archived=0,
-        created_at=existing.created_at if existing else tx.now,
-        updated_at=tx.now,
-    )
 
 
 async def validate(call: Call, request: protocol.ActionValidate) -> views.ActionView:
@@ -64,6 +49,7 @@ async def remove(call: Call, request: protocol.ActionRemove) -> views.RemovedVie
     def forget(tx: Transaction) -> str:
         name = lookup.action(tx, request.action).name
         definitions.remove_action(tx, name)
+        entities.changed_here(tx, "action", name)
         return name
 
     name = await call.services.db.write(forget)

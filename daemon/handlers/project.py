@@ -3,11 +3,11 @@
 import asyncio
 from pathlib import Path
 
-from daemon import lookup, protocol, show, snapshots, views
+from daemon import lookup, projects, protocol, show, snapshots, views
 from daemon.calls import Call, Table
-from store import definitions, errors, names, plans
+from store import definitions, entities, errors, names, plans
 from store.database import Transaction
-from store.records import Project
+from store.records import Entity, Project
 
 
 async def add(call: Call, request: protocol.ProjectAdd) -> views.ProjectView:
@@ -21,25 +21,42 @@ async def add(call: Call, request: protocol.ProjectAdd) -> views.ProjectView:
             call.say(f"{found.path} is registered already, as {existing.name}")
             return existing
         _refuse_overlap(definitions.projects(tx), name, found.path)
-        project = Project(names.new_ulid(tx.now), name, str(found.path), found.kind, "", tx.now)
+        project = Project(names.new_ulid(tx.now), name, str(found.path), found.kind, _description(tx, name), tx.now)
         definitions.add_project(tx, project)
+        entities.changed_here(tx, "project", project.name)
         return project
 
-    return show.project(await call.services.db.write(store))
+    added = await call.services.db.write(store)
+    return show.project(call.services.db.read, added)
+
+
+def _description(tx: Transaction, name: str) -> str:
+    """What the team server says of the project, if it knows it."""
+    shared = entities.known(tx, "project", name)
+    if shared.content is None or shared.invalid is not None:
+        return ""
+    return projects.parse(shared.content, source=name).description
 
 
 async def list_(call: Call, _request: protocol.ProjectList) -> views.ProjectsView:
-    found = definitions.projects(call.services.db.read)
-    return views.ProjectsView([show.project(project) for project in found], len(found))
+    db = call.services.db.read
+    found = [show.project(db, project) for project in definitions.projects(db)]
+    found += [show.project_elsewhere(entity) for entity in entities.projects_elsewhere(db)]
+    return views.ProjectsView(sorted(found, key=lambda project: project.name), len(found))
 
 
 async def show_(call: Call, request: protocol.ProjectShow) -> views.ProjectView:
-    return show.project(lookup.project(call.services.db.read, request.project))
+    db = call.services.db.read
+    found = lookup.any_project(db, request.project)
+    return show.project(db, found) if isinstance(found, Project) else show.project_elsewhere(found)
 
 
 async def remove(call: Call, request: protocol.ProjectRemove) -> views.RemovedView:
     def forget(tx: Transaction) -> str:
-        project = lookup.project(tx, request.project)
+        project = lookup.any_project(tx, request.project)
+        if isinstance(project, Entity):
+            entities.changed_here(tx, "project", project.whole_name)
+            return project.whole_name
         busy = plans.unfinished_of_project(tx, project.name)
         if busy:
             raise errors.LockConflictError(
@@ -48,6 +65,7 @@ async def remove(call: Call, request: protocol.ProjectRemove) -> views.RemovedVi
                 suggestions=[f"ca plan cancel {busy[0].name}"],
             )
         definitions.remove_project(tx, project.name)
+        entities.changed_here(tx, "project", project.name)
         return project.name
 
     return views.RemovedView(await call.services.db.write(forget), removed=True)

@@ -2,7 +2,7 @@
 
 import os
 
-from daemon import diagnostics, feed, locking, lookup, protocol, show, views
+from daemon import diagnostics, feed, locking, lookup, protocol, show, sync_views, views
 from daemon.calls import Call, Daemon, Table
 from store import events, jobs, locks, plans
 from store.database import Reader
@@ -60,8 +60,13 @@ async def status(call: Call, request: protocol.Status) -> views.StatusView:
             locks=len(held),
         ),
         done=plans.over_count(db),
+        sync=_sync(call.daemon),
         daemon=_daemon(call.daemon),
     )
+
+
+def _sync(daemon: Daemon) -> sync_views.SyncView | None:
+    return daemon.sync.status() if daemon.services.config.value("server.url") else None
 
 
 def _held(db: Reader) -> list[Lock]:

@@ -292,3 +292,53 @@ CREATE TABLE journal_entries (
     new TEXT,
     PRIMARY KEY (plan_id, position)
 ) STRICT, WITHOUT ROWID;
+
+-- Definitions of every namespace but `local`: what the team server is known to have, and what happened here since.
+-- What is in force here is in the tables of actions, actors and projects.
+CREATE TABLE entities (
+    kind TEXT NOT NULL CHECK (kind IN ('action', 'actor', 'project')),
+    namespace TEXT NOT NULL,
+    name TEXT NOT NULL,
+    revision INTEGER NOT NULL DEFAULT 0,
+    content TEXT,
+    digest TEXT,
+    changed_at INTEGER,
+    changed_by TEXT NOT NULL DEFAULT '',
+    pending INTEGER,
+    pending_at INTEGER,
+    refused TEXT,
+    invalid TEXT,
+    theirs_revision INTEGER,
+    theirs_content TEXT,
+    theirs_at INTEGER,
+    theirs_by TEXT,
+    PRIMARY KEY (namespace, kind, name),
+    CHECK ((content IS NULL) = (digest IS NULL))
+) STRICT, WITHOUT ROWID;
+
+CREATE INDEX entities_pending ON entities (namespace) WHERE pending IS NOT NULL;
+
+-- The versions that lost: nothing that somebody wrote is ever dropped.
+CREATE TABLE entity_versions (
+    version_id TEXT PRIMARY KEY,
+    kind TEXT NOT NULL,
+    namespace TEXT NOT NULL,
+    name TEXT NOT NULL,
+    origin TEXT NOT NULL CHECK (origin IN ('local', 'server')),
+    revision INTEGER NOT NULL,
+    content TEXT,
+    reason TEXT NOT NULL,
+    created_at INTEGER NOT NULL
+) STRICT, WITHOUT ROWID;
+
+CREATE INDEX entity_versions_of_namespace ON entity_versions (namespace, version_id);
+
+-- How far each namespace is in step with its server.
+CREATE TABLE sync_states (
+    namespace TEXT PRIMARY KEY,
+    server_id TEXT NOT NULL,
+    epoch TEXT NOT NULL,
+    cursor TEXT NOT NULL,
+    push_json TEXT,
+    pushed TEXT
+) STRICT, WITHOUT ROWID;

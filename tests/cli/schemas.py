@@ -26,6 +26,14 @@ BEYOND: Final = {
     "sandbox": {"uncarried": {"type": "array", "items": TEXT}},
     "action": {"archived": FLAG},
     "config get": {"description": TEXT},
+    "sync status": {
+        "server_id": {"anyOf": [ULID, {"type": "null"}]},
+        "namespace": {"anyOf": [TEXT, {"type": "null"}]},
+        "pending": COUNT,
+        "streaming": FLAG,
+        "running": FLAG,
+        "invalid": {"type": "array"},
+    },
 }
 """Keys that are shown beside those that the specification lists."""
 
@@ -204,7 +212,7 @@ PROJECT: Final = record(
     namespace=TEXT,
     source=one_of("local", "synced"),
     revision=COUNT,
-    path=TEXT,
+    path=absent(TEXT),
     kind=one_of("git", "folder"),
 )
 ACTION: Final = record(
@@ -262,6 +270,60 @@ DAEMON: Final = record(
     running_jobs=COUNT,
     draining=FLAG,
 )
+KIND: Final = one_of("action", "actor", "project")
+INVALID_ENTITY: Final = record(
+    kind=KIND, name=NAME, origin=one_of("server", "local"), revision=COUNT, reason={"type": "string", "minLength": 1}
+)
+SYNC_KEYS: Final = {
+    "active": FLAG,
+    "auto": FLAG,
+    "interval": {"type": "integer", "minimum": 1, "maximum": 86_400},
+    "cursor": absent(TEXT),
+    "epoch": absent(ULID),
+    "entities": COUNT,
+    "last_pull_at": absent(TIME),
+    "next_pull_at": absent(TIME),
+    "last_error": absent({"type": "string", "pattern": "^[a-z_]+: "}),
+    "pulls": COUNT,
+    "conflicts": COUNT,
+    **BEYOND["sync status"],
+    "invalid": many(INVALID_ENTITY),
+}
+SYNC: Final = record(**SYNC_KEYS)
+SYNC_RUN: Final = record(**SYNC_KEYS, pulled=COUNT, removed=COUNT, pushed=COUNT)
+HOST: Final = record(running=FLAG, pid=absent(COUNT), url=absent(TEXT))
+SERVER: Final = record(
+    mode=one_of("disabled", "connected", "error"),
+    url=absent(TEXT),
+    namespace=absent(TEXT),
+    tls_verify=FLAG,
+    token_set=FLAG,
+    reason=absent(TEXT),
+    server_version=absent(TEXT),
+    sync=SYNC,
+    host=HOST,
+)
+SHARED_VERSION: Final = record(
+    content=absent(TEXT), revision=absent(COUNT), changed_at=absent(TIME), changed_by=absent(TEXT)
+)
+SYNC_CONFLICT: Final = record(
+    kind=KIND, name=NAME, namespace=TEXT, base=SHARED_VERSION, local=SHARED_VERSION, server=SHARED_VERSION
+)
+LOST_VERSION: Final = record(
+    kind=KIND,
+    name=NAME,
+    origin=one_of("server", "local"),
+    revision=COUNT,
+    content=absent(TEXT),
+    reason=TEXT,
+    created_at=TIME,
+)
+SYNC_CONFLICTS: Final = record(conflicts=many(SYNC_CONFLICT), total=COUNT, history=many(LOST_VERSION))
+SERVER_STARTED: Final = record(url={"type": "string", "pattern": "^https?://"}, pid=COUNT, pid_file=TEXT, log=TEXT)
+SERVER_STOPPED: Final = record(running=FLAG, stopped=FLAG, pid=absent(COUNT))
+TOKEN_KEYS: Final = {"token_id": TEXT, "namespace": TEXT, "role": one_of("read", "write"), "name": TEXT}
+TOKEN: Final = record(**TOKEN_KEYS, created_at=TIME, revoked_at=absent(TIME))
+NEW_TOKEN: Final = record(**TOKEN_KEYS, token={"type": "string", "pattern": "^ca_"})
 CONFIG_KEY: Final = record(
     key=TEXT, value=ANYTHING, level=TEXT, env=TEXT, default=ANYTHING, chain=many(MAPPING), **BEYOND["config get"]
 )
@@ -448,6 +510,7 @@ DATA: Final[Mapping[str, Schema]] = {
         locks=many(LOCK),
         totals=TOTALS,
         done=COUNT,
+        sync=absent(SYNC),
         daemon=DAEMON,
     ),
     "run": PLAN,
@@ -502,6 +565,21 @@ DATA: Final[Mapping[str, Schema]] = {
     "lock run": record(lock=LOCK, command=many(TEXT), exit_code=COUNT),
     "lock clean": listing("locks", LOCK),
     "events": listing("events", EVENT),
+    "server connect": SERVER,
+    "server disconnect": SERVER,
+    "server status": SERVER,
+    "server start": SERVER_STARTED,
+    "server stop": SERVER_STOPPED,
+    "server token create": NEW_TOKEN,
+    "server token list": listing("tokens", TOKEN),
+    "server token revoke": TOKEN,
+    "sync now": SYNC_RUN,
+    "sync pull": SYNC_RUN,
+    "sync push": SYNC_RUN,
+    "sync full": SYNC_RUN,
+    "sync status": SYNC,
+    "sync conflicts": SYNC_CONFLICTS,
+    "sync resolve": SYNC_CONFLICT,
     "config get": CONFIG_KEY,
     "config set": {"anyOf": [CONFIG_KEY, listing("keys", CONFIG_KEY)]},
     "config unset": {"anyOf": [CONFIG_KEY, listing("keys", CONFIG_KEY)]},

@@ -1,5 +1,8 @@
 """`ca config`, and that each key changes behaviour: a key without a test here fails the table."""
 
+import json
+import socket
+import time
 import tomllib
 from collections.abc import Callable
 from datetime import datetime
@@ -9,6 +12,7 @@ from typing import Any
 import pytest
 
 from store.config import KEYS
+from tests.cli.teamed import Team, action_text, answering, conflict, connected
 from tests.homes import Home
 from tests.waiting import wait_until
 
@@ -588,6 +592,114 @@ def _lock_ttl(home: Home) -> None:
 
     assert 25 < seconds_left("30") < 40
     assert 580 < seconds_left("600") < 620
+
+
+@shows("server.url")
+def _server_url(home: Home) -> None:
+    """A running daemon connects at once, also when the address comes by `config set`."""
+    team = Team(home)
+    assert home.data("server", "status")["mode"] == "disabled"
+    team.push("default/one", action_text("default/one", "true"))
+    home.set("server.url", team.url)
+    home.until(lambda: "default/one" in _actions(home))
+    assert home.data("server", "status")["mode"] == "connected"
+    home.data("config", "unset", "server.url")
+    assert home.data("server", "status")["mode"] == "disabled"
+
+
+def _actions(home: Home) -> list[str]:
+    return [action["name"] for action in home.data("action", "list")["actions"]]
+
+
+@shows("server.token")
+def _server_token(home: Home) -> None:
+    team = Team(home)
+    token = team.token("default")["token"]
+    home.set("server.url", team.url, "server.sync.auto", "false")
+    assert home.data("server", "status")["reason"].startswith("unauthorized: ")
+    home.run("config", "set", "server.token", token)
+    assert home.data("server", "status")["mode"] == "connected"
+
+
+@shows("server.namespace")
+def _server_namespace(home: Home) -> None:
+    team = Team(home)
+    for name in ("default/one", "other/two"):
+        team.push(name, action_text(name, "true"))
+    home.set("server.url", team.url, "server.sync.auto", "false")
+    home.data("sync", "now")
+    assert _actions(home) == ["default/one"]
+    home.set("server.namespace", "other")
+    home.data("sync", "now")
+    assert _actions(home) == ["default/one", "other/two"]
+
+
+@shows("server.tls-verify")
+def _server_tls_verify(home: Home) -> None:
+    """What a certificate that nobody trusts comes to; behind it is no team server."""
+    with answering({}, certificate="loopback.pem") as url:
+        home.set("server.url", url, "server.sync.auto", "false")
+        assert home.data("server", "status")["reason"].startswith("tls: ")
+        home.set("server.tls-verify", "false")
+        assert home.data("server", "status")["reason"].startswith("unreachable: ")
+
+
+@shows("server.request-timeout")
+def _server_request_timeout(home: Home) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        home.set("server.sync.auto", "false", "server.url", f"http://127.0.0.1:{silent.getsockname()[1]}")
+        home.set("server.request-timeout", "0.3")
+        assert "within 0.3 s" in home.data("server", "status")["reason"]
+
+
+@shows("server.sync.auto")
+def _server_sync_auto(home: Home) -> None:
+    team = connected_team(home)
+    team.push("default/one", action_text("default/one", "true"))
+    assert home.data("sync", "status")["active"] is False
+    assert _actions(home) == []
+    home.set("server.sync.auto", "true")
+    home.until(lambda: _actions(home) == ["default/one"])
+    assert home.data("sync", "status")["active"] is True
+
+
+def connected_team(home: Home) -> Team:
+    """A team server of the home's own, to which it is connected; it syncs when it is told to."""
+    team = Team(home)
+    connected(home, team, "default")
+    return team
+
+
+@shows("server.sync.interval")
+def _server_sync_interval(home: Home) -> None:
+    """Pulls come one after another, though nothing changes."""
+    connected_team(home)
+    home.set("server.sync.interval", "86400")
+    home.set("server.sync.auto", "true")
+    home.until(lambda: home.data("sync", "status")["next_pull_at"] is not None)
+    shown = home.data("sync", "status")
+    assert datetime.fromisoformat(shown["next_pull_at"]).timestamp() > time.time() + 70_000
+    home.set("server.sync.interval", "1")
+    home.until(lambda: home.data("sync", "status")["pulls"] > shown["pulls"] + 1)
+
+
+@shows("server.sync.conflict")
+def _server_sync_conflict(home: Home) -> None:
+    team = connected_team(home)
+
+    def after(policy: str) -> tuple[int, str, str]:
+        home.set("server.sync.conflict", policy)
+        name = home.fresh("both")
+        conflict(home, team, f"default/{name}")
+        home.data("sync", "now")
+        number = home.data("sync", "conflicts")["total"]
+        here = home.data("action", "show", f"default/{name}")["steps"][0]["run"]
+        there = json.loads(team.entities("default")[name]["content"])["steps"][0]["run"]
+        return number, here, there
+
+    assert after("server_wins") == (0, "echo theirs", "echo theirs")
+    assert after("local_wins") == (0, "echo ours", "echo ours")
+    assert after("manual") == (1, "echo ours", "echo theirs")
 
 
 @shows("daemon.idle-timeout")

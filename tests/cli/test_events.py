@@ -16,7 +16,7 @@ from cleveragents_tui import client
 from cleveragents_tui.cli.session import READS
 from daemon import protocol
 from store import errors
-from tests.cli import colliding, schemas
+from tests.cli import colliding, schemas, teamed
 from tests.homes import Home
 
 
@@ -160,6 +160,25 @@ def applied(home: Home) -> str:
     return plan
 
 
+def sharing(home: Home) -> teamed.Team:
+    """The home shares a namespace over the team server that it hosts itself."""
+    team = teamed.Team(home)
+    teamed.connected(home, team, "team")
+    return team
+
+
+def edited(home: Home) -> None:
+    """A change that the team server does not have."""
+    sharing(home)
+    teamed.edit(home, f"team/{home.fresh('edited')}", "true")
+
+
+def changed_by_both(home: Home) -> str:
+    name = f"team/{home.fresh('changed')}"
+    teamed.conflict(home, sharing(home), name)
+    return name
+
+
 WRITES: dict[type, tuple[str, Callable[[Home], protocol.Request[Any]]]] = {
     protocol.ProjectAdd: ("project.added", lambda home: protocol.ProjectAdd(path=folder(home))),
     protocol.ProjectRemove: (
@@ -217,14 +236,28 @@ WRITES: dict[type, tuple[str, Callable[[Home], protocol.Request[Any]]]] = {
         lambda home: protocol.LockRelease(resource=held(home, "b", "300"), owner="me"),
     ),
     protocol.LockClean: ("lock.expired", lambda home: (expired(home), protocol.LockClean())[1]),
+    protocol.ServerConnect: (
+        "server.connected",
+        lambda home: protocol.ServerConnect(url=teamed.Team(home).url, namespace="team"),
+    ),
+    protocol.ServerDisconnect: ("server.disconnected", lambda home: (sharing(home), protocol.ServerDisconnect())[1]),
+    protocol.SyncRun: ("sync.pushed", lambda home: (edited(home), protocol.SyncRun())[1]),
+    protocol.SyncResolve: (
+        "sync.resolved",
+        lambda home: protocol.SyncResolve(kind="action", name=changed_by_both(home), take="server"),
+    ),
 }
 """Requests that change something: the event that tells of it, and a situation in which it does."""
 
 WITHOUT = {
     protocol.Ping, protocol.Subscribe, protocol.PlanWait, protocol.JobWait, protocol.ActionValidate, protocol.PlanDryRun,
-    protocol.DaemonStop, protocol.LockRenew,
+    protocol.DaemonStop, protocol.LockRenew, protocol.SettingsChanged,
 }  # fmt: skip
 """Requests without an event: they change nothing that lasts, or nothing changes hands."""
+
+
+BESIDE_PLANS = ("project.", "action.", "actor.", "lock.", "server.", "sync.")
+"""What the kinds of events that are about no plan begin with."""
 
 
 @pytest.mark.parametrize("request_", WRITES, ids=lambda request: request.__name__)
@@ -240,7 +273,7 @@ def test_request_that_changes_something_leaves_its_event(lasting: Home, request_
 
     assert found, kind
     for event in found:
-        assert event.plan_id or kind.startswith(("project.", "action.", "actor.", "lock.")), event
+        assert event.plan_id or kind.startswith(BESIDE_PLANS), event
         assert event.job_id or not kind.startswith("job."), event
 
 

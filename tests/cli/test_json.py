@@ -1,7 +1,7 @@
 """Every verb in both formats: one document on stdout for programs, text for people, nothing else in either."""
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
 import click
@@ -10,10 +10,12 @@ import pytest
 from cleveragents_tui.cli import root
 from cleveragents_tui.cli.commands import Noun
 from tests.cli import colliding, schemas
+from tests.cli.teamed import Team, conflict, connected
 from tests.homes import Home
 
 ELSEWHERE = {
     "daemon run": "is the daemon itself",
+    "server serve": "is the team server itself",
     "demo": "has tests of its own",
     "completion": "prints a script for a shell",
     "events --follow": "prints a document a line",
@@ -93,6 +95,21 @@ VERBS: dict[str, Arguments] = {
     "lock run": lambda world: [world.home.fresh("lock"), "--", "echo", "hello"],
     "lock clean": lambda _: [],
     "events": lambda _: [],
+    "server connect": lambda world: [Team(world.home).url, "--namespace", "team"],
+    "server disconnect": lambda world: _connected(world.home),
+    "server status": lambda world: _connected(world.home),
+    "server start": lambda world: _stopped(world.home, "--port", "0"),
+    "server stop": lambda world: _connected(world.home),
+    "server token create": lambda world: ["--namespace", "team", *_other_store(world.home)],
+    "server token list": lambda world: _other_store(world.home),
+    "server token revoke": lambda world: [_token(world.home), "--yes", *_other_store(world.home)],
+    "sync now": lambda world: _connected(world.home),
+    "sync pull": lambda world: _connected(world.home),
+    "sync push": lambda world: _connected(world.home),
+    "sync full": lambda world: _connected(world.home),
+    "sync status": lambda world: _connected(world.home),
+    "sync conflicts": lambda world: _connected(world.home),
+    "sync resolve": lambda world: ["action", _in_conflict(world.home), "--take", "server"],
     "config get": lambda _: ["apply.mode"],
     "config set": lambda _: ["apply.mode", "worktree"],
     "config unset": lambda _: ["apply.mode"],
@@ -123,13 +140,17 @@ def every_verb() -> set[str]:
     group = root.make_root()
     context = click.Context(group)
     for name in root.COMMANDS:
-        command = group.get_command(context, name)
-        assert command is not None, name
-        if isinstance(command, Noun):
-            found |= {f"{name} {verb}" for verb in command.list_commands(context)}
-        else:
-            found.add(name)
+        found |= set(_verbs(group.get_command(context, name), name, context))
     return found
+
+
+def _verbs(command: click.Command | None, words: str, context: click.Context) -> Iterator[str]:
+    assert command is not None, words
+    if not isinstance(command, Noun):
+        yield words
+        return
+    for verb in command.list_commands(context):
+        yield from _verbs(command.get_command(context, verb), f"{words} {verb}", context)
 
 
 def _actor(home: Home) -> str:
@@ -142,6 +163,34 @@ def _locked(home: Home) -> str:
     resource = home.fresh("lock")
     home.data("lock", "acquire", resource)
     return resource
+
+
+def _connected(home: Home) -> list[str]:
+    """The home is connected to it; no arguments."""
+    connected(home, Team(home), "team")
+    return []
+
+
+def _stopped(home: Home, *arguments: str) -> list[str]:
+    home.data("server", "stop")
+    return [*arguments]
+
+
+def _in_conflict(home: Home) -> str:
+    """A definition that was changed here and on the server."""
+    team, name = Team(home), f"team/{home.fresh('both')}"
+    conflict(connected(home, team, "team"), team, name)
+    return name
+
+
+def _other_store(home: Home) -> list[str]:
+    """A store beside the one whose server needs no token."""
+    return ["--database", str(home.root / "other.db")]
+
+
+def _token(home: Home) -> str:
+    """A token that can be revoked."""
+    return home.data("server", "token", "create", "--namespace", "team", *_other_store(home))["token_id"]
 
 
 def build(home: Home) -> World:
@@ -176,8 +225,17 @@ def reading(shared: Home) -> World:
     return build(shared)
 
 
+@pytest.fixture(scope="module")
+def sharing() -> Iterator[World]:
+    """A home of its own for the verbs that are about a team server."""
+    with Home() as home:
+        yield World(home, *[""] * (len(World._fields) - 1))
+
+
 @pytest.fixture
 def world(request: pytest.FixtureRequest, verb: str) -> World:
+    if verb.startswith(("server", "sync")):
+        return request.getfixturevalue("sharing")
     changing = verb.startswith("daemon") or verb in {
         "plan apply",
         "plan cancel",

@@ -16,6 +16,7 @@ import msgspec
 
 from daemon import protocol, views
 from tests import daemons
+from tests.crashes import sharing
 from tests.waiting import wait_until
 
 V = TypeVar("V")
@@ -495,6 +496,12 @@ REVERT = protocol.PlanRevert(plan="p")
 UNDO = then(applied, protocol.PlanUndo(plan="p"))
 PRUNE = Scenario(then(applied, protocol.PlanPrune()).play, {"CLEVERAGENTS_SANDBOX_CLEANUP": "manual"})
 
+
+def shared(play: Callable[[Scene], None]) -> Scenario:
+    """A way with a team server that is gone when the next daemon looks for it."""
+    return Scenario(play, sharing.ALONE)
+
+
 MOVES: Mapping[str, Scenario] = {
     "strategize/queued>strategize/processing": STRAIGHT,
     "strategize/queued>strategize/cancelled": then(waiting, CANCEL),
@@ -578,12 +585,15 @@ KINDS: Mapping[str, Scenario] = {
     "plan.rolled_back": Scenario(rolled_back),
     "plan.undone": UNDO,
     "project.added": STRAIGHT,
+    "project.described": shared(sharing.describing),
     "project.removed": Scenario(definitions_removed),
     "project.uncarried": Scenario(with_a_pipe),
     "sandbox.gone": Scenario(sandbox_gone),
     "sandbox.kept": Scenario(sandbox_kept, {"CLEVERAGENTS_SANDBOX_CLEANUP": "on_terminal"}),
     "sandbox.ready": STRAIGHT,
     "sandbox.removed": STRAIGHT,
+    "server.connected": shared(sharing.connecting),
+    "server.disconnected": shared(sharing.disconnecting),
     "step.started": STRAIGHT,
     "subplan.started": CHILDREN,
     "subplan.admitted": Scenario(wait, earlier=child_running),
@@ -594,6 +604,13 @@ KINDS: Mapping[str, Scenario] = {
     "subplan.left-out": Scenario(child_left_out),
     "subplan.retried": Scenario(child_retried),
     "store.set-aside": Scenario(repair, earlier=with_a_row_of_no_use),
+    "sync.conflict": shared(sharing.colliding),
+    "sync.failed": shared(sharing.failing),
+    "sync.pulled": shared(sharing.pulling),
+    "sync.pushed": shared(sharing.pushing),
+    "sync.recovered": shared(sharing.recovering),
+    "sync.refused": shared(sharing.refused),
+    "sync.resolved": shared(sharing.resolving),
 }
 """Every kind of event that has no table of its own."""
 

@@ -1,7 +1,6 @@
 """The tree that an action comes to: items, arguments, order, limits, overlaps. It is found in real repositories."""
 
 import asyncio
-import hashlib
 import json
 import os
 from collections.abc import Iterator, Mapping
@@ -19,7 +18,8 @@ from daemon.lifecycle import Lifecycle
 from daemon.phases.context import Services
 from daemon.settings import Settings
 from store import config_file, definitions, errors, names, opening, paths
-from store.records import Action, Actor, Project
+from store.database import Transaction
+from store.records import Project
 from tests.daemon.gitrepos import Content, commit, fingerprint, git, isolate, put
 from tests.stores import SettableClock
 from tests.waiting import wait_until_async
@@ -70,15 +70,20 @@ class World:
         keys.setdefault("name", self.fresh("local/act"))
         keys.setdefault("steps", [{"id": "s", "run": "true"}])
         actions.parse(json.dumps(keys), source="test")
-        content = json.dumps(keys)
-        record = Action(keys["name"], content, _digest(content), "", "local", 1, int(archived), 1, 1)
-        self.loop.run_until_complete(self.services.db.write(lambda tx: definitions.put_action(tx, record)))
-        return record.name
+        name: str = keys["name"]
+
+        def put(tx: Transaction) -> None:
+            definitions.put_action(tx, name, json.dumps(keys), description="")
+            if archived:
+                definitions.archive_action(tx, name)
+
+        self.loop.run_until_complete(self.services.db.write(put))
+        return name
 
     def actor(self, name: str, *command: str) -> None:
         content = json.dumps({"name": name, "type": "command", "command": command})
-        record = Actor(name, content, _digest(content), "", "local", 1, 1, 1)
-        self.loop.run_until_complete(self.services.db.write(lambda tx: definitions.put_actor(tx, record)))
+        put = self.services.db.write(lambda tx: definitions.put_actor(tx, name, content, description=""))
+        self.loop.run_until_complete(put)
 
     def set(self, key: str, value: object, project: Path) -> None:
         config_file.edit(self.paths.config_file, {key: value}, project=f"local/{project.name}")
@@ -118,10 +123,6 @@ class World:
 
     def items(self, project: Path, for_each: object, **keys: Any) -> list[str]:
         return [child.item for child in self.children(project, for_each, **keys)]
-
-
-def _digest(content: str) -> str:
-    return hashlib.sha256(content.encode()).hexdigest()
 
 
 def below(plan: views.DryRunPlanView, step: int = 0) -> list[views.DryRunChildView]:

@@ -36,7 +36,7 @@ def test_a_page_that_differs_is_found(tmp_path: Path) -> None:
     """The comparison would notice: a page that nobody generated is named, with the command that helps."""
     copy = tmp_path / "docs"
     copy.mkdir()
-    for name in ("generate.py", "async_architecture.md"):
+    for name in ("generate.py", "pieces.py", "messages.py", "async_architecture.md"):
         (copy / name).write_bytes((ROOT / "docs" / name).read_bytes())
     done = subprocess.run(
         [sys.executable, copy / "generate.py", "--check"], cwd=ROOT, capture_output=True, text=True, check=False
@@ -151,13 +151,17 @@ SHAPES = {
     "failed child view": schemas.FAILED_CHILD,
     "failed step view": schemas.FAILED_STEP,
     "file view": schemas.CHANGED_FILE,
+    "host view": schemas.HOST,
+    "invalid entity view": schemas.INVALID_ENTITY,
     "job prune view": schemas.DATA["job prune"],
     "job view": schemas.JOB,
     "jobs view": schemas.DATA["job list"],
     "lock view": schemas.LOCK,
     "locks view": schemas.DATA["lock list"],
+    "lost version view": schemas.LOST_VERSION,
     "overlap view": schemas.OVERLAP,
     "merge conflict view": schemas.MERGE_CONFLICT,
+    "new token view": schemas.NEW_TOKEN,
     "plan artifacts view": schemas.DATA["plan artifacts"],
     "plan conflicts view": schemas.PLAN_CONFLICTS,
     "plan diff view": schemas.PLAN_DIFF,
@@ -170,11 +174,21 @@ SHAPES = {
     "prune view": schemas.PRUNE,
     "removed view": schemas.REMOVED,
     "sandbox view": schemas.SANDBOX,
+    "server started view": schemas.SERVER_STARTED,
+    "server stopped view": schemas.SERVER_STOPPED,
+    "server view": schemas.SERVER,
+    "shared version view": schemas.SHARED_VERSION,
     "status totals view": schemas.TOTALS,
     "status view": schemas.DATA["status"],
     "step children view": schemas.STEP_CHILDREN,
     "step view": schemas.STEP,
     "subplan view": schemas.SUBPLAN,
+    "sync conflict view": schemas.SYNC_CONFLICT,
+    "sync conflicts view": schemas.SYNC_CONFLICTS,
+    "sync run view": schemas.SYNC_RUN,
+    "sync view": schemas.SYNC,
+    "token view": schemas.TOKEN,
+    "tokens view": schemas.DATA["server token list"],
     "version view": schemas.VERSION,
     "worker view": schemas.WORKER,
 }

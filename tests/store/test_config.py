@@ -12,7 +12,7 @@ import tempfile
 import tomllib
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import cast
+from typing import Any, cast
 
 import pytest
 from hypothesis import assume, given, settings
@@ -73,6 +73,14 @@ sandbox.cleanup          on_apply|on_terminal|manual          on_apply    projec
 apply.mode               worktree|index|commit|branch         worktree    project
 lock.ttl                 int 5..3600                          300
 daemon.idle-timeout      duration                             0s
+server.url               str                                  unset
+server.token             str                                  unset        secret
+server.namespace         str                                  default
+server.tls-verify        bool                                 true
+server.request-timeout   float 0.1..600                       10.0
+server.sync.auto         bool                                 true
+server.sync.interval     int 1..86400                         300
+server.sync.conflict     manual|local_wins|server_wins        manual
 """
 
 
@@ -80,7 +88,8 @@ def told(key: config.Key) -> str:
     """A key as `CONTRACT` has it."""
     edges = "" if key.minimum is None else f" {key.minimum:g}..{'' if key.maximum is None else f'{key.maximum:g}'}"
     kind = "|".join(key.choices) if key.type == "choice" else f"{key.type}{edges}"
-    return f"{key.name} {kind} {config.show(key, key.default)}{' project' if key.project_scopable else ''}"
+    default = "unset" if key.default is None else config.show(key, key.default)
+    return f"{key.name} {kind} {default}{' project' if key.project_scopable else ''}{' secret' if key.secret else ''}"
 
 
 def test_keys_are_those_of_the_contract() -> None:
@@ -90,6 +99,11 @@ def test_keys_are_those_of_the_contract() -> None:
     ]
 
 
+def written(key: config.Key, value: config.Value) -> str:
+    """A value as somebody types it; a secret is not shown so."""
+    return str(value) if key.secret else config.show(key, value)
+
+
 def samples(key: config.Key) -> list[config.Value]:
     """Values that the key may have, the edges of its range among them."""
     match key.type:
@@ -97,6 +111,8 @@ def samples(key: config.Key) -> list[config.Value]:
             return [False, True]
         case "choice":
             return list(key.choices)
+        case "str":
+            return ["one", "two", "three"]
         case "duration":
             return [0.0, 0.5, 90.0, 86_400.0, float(names.MAX_DURATION)]
         case kind:
@@ -112,20 +128,21 @@ LEVELS = ["flag", "environment", "project", "global", "default"]
 @pytest.mark.parametrize("key", config.KEYS.values(), ids=lambda key: key.name)
 def test_the_strongest_level_that_says_something_wins(path: Path, key: config.Key, silent: int) -> None:
     """The first `silent` levels say nothing; the next one decides, and the chain shows all of them."""
-    said = dict(zip(LEVELS[:4], itertools.cycle(samples(key)), strict=False)) | {"default": key.default}
+    said: dict[str, Any] = dict(zip(LEVELS[:4], itertools.cycle(samples(key)), strict=False))
+    said["default"] = key.default
     saying = [level for level in LEVELS[silent:] if level != "project" or key.project_scopable]
     if "global" in saying:
         config.edit(path, {key.name: said["global"]})
     if "project" in saying:
         config.edit(path, {key.name: said["project"]}, project="web")
-    environ = {key.env: config.show(key, said["environment"])} if "environment" in saying else {}
+    environ = {key.env: written(key, said["environment"])} if "environment" in saying else {}
 
     resolved = config.Config(path, environ).get(
-        key.name, project="local/web", flag=config.show(key, said["flag"]) if "flag" in saying else None
+        key.name, project="local/web", flag=written(key, said["flag"]) if "flag" in saying else None
     )
 
     assert (resolved.level.value, resolved.value) == (saying[0], said[saying[0]])
-    assert type(resolved.value) is type(key.default)
+    assert type(resolved.value) is type(said[resolved.level.value])
     assert [(level.value, value) for level, value in resolved.chain] == [
         (level, said[level] if level in saying else None) for level in LEVELS
     ]
@@ -148,6 +165,8 @@ def test_the_project_level_is_ignored_for_a_key_that_holds_for_all(path: Path) -
 
 def test_every_default_is_a_value_its_key_may_have() -> None:
     for key in config.KEYS.values():
+        if key.default is None:
+            continue
         assert config.check_value(key, key.default) == key.default
         assert config.parse_value(key, config.show(key, key.default)) == key.default
 
@@ -230,7 +249,7 @@ def beyond(key: config.Key) -> list[float | str]:
 def test_the_edges_of_a_range_are_inside_and_the_next_values_outside(path: Path, key: config.Key) -> None:
     """From the environment and into the file."""
     for value in samples(key):
-        assert config.Config(path, {key.env: config.show(key, value)}).value(key.name) == value
+        assert config.Config(path, {key.env: written(key, value)}).value(key.name) == value
         config.edit(path, {key.name: value})
         assert config.Config(path, {}).value(key.name) == value
     for value in beyond(key):

@@ -8,12 +8,23 @@ from typing import cast
 import apsw
 import pytest
 
-from store import opening, rows
+from store import opening, rows, team_opening
 from store.database import Connection
 
 FAMILIES = sorted(path.stem for path in rows.QUERIES.glob("*.sql"))
 BLOCKS = [(family, name) for family in FAMILIES for name in rows.statements(family)]
-LARGE = ("async_jobs", "events", "plans", "steps", "decisions", "locks")
+LARGE = (
+    "async_jobs",
+    "events",
+    "plans",
+    "steps",
+    "decisions",
+    "locks",
+    "entities",
+    "entity_versions",
+    "changes",
+    "pushes",
+)
 """Tables that grow with use."""
 
 WHOLE_TABLE = {
@@ -32,21 +43,41 @@ WHOLE_TABLE = {
     ("locks", "stale"): "there are as many locks as jobs run",
     ("locks", "cleanup"): "there are as many locks as jobs run",
     ("locks", "list"): "every lock",
+    ("team", "floors"): "asked once a day",
+    ("entities", "projects_elsewhere"): "asked when projects are listed, of all namespaces",
 }
 """Blocks that may read a whole table, each with its reason."""
 
 
-@pytest.fixture(scope="module")
-def schema() -> Iterator[Connection]:
+class Schemas:
+    """The daemon's store and the team server's, empty."""
+
+    def __init__(self, store: Connection, team: Connection) -> None:
+        self.store = store
+        self.team = team
+
+    def of(self, family: str) -> Connection:
+        return self.team if family == "team" else self.store
+
+
+def empty(migrations: Path) -> Connection:
     connection = cast("Connection", apsw.Connection(":memory:"))
-    for step in sorted(opening.MIGRATIONS.glob("*.sql")):
+    for step in sorted(migrations.glob("*.sql")):
         connection.execute(step.read_text())
-    yield connection
-    connection.close()
+    return connection
 
 
-def plan_of(schema: Connection, family: str, name: str) -> list[str]:
+@pytest.fixture(scope="module")
+def schema() -> Iterator[Schemas]:
+    found = Schemas(empty(opening.MIGRATIONS), empty(team_opening.MIGRATIONS))
+    yield found
+    found.store.close()
+    found.team.close()
+
+
+def plan_of(schemas: Schemas, family: str, name: str) -> list[str]:
     """SQLite's own words about how it would carry a statement out."""
+    schema = schemas.of(family)
     statement = rows.statements(family)[name]
     named = set(re.findall(r":([a-z_]+)", statement))
     bindings = dict.fromkeys(named, None) if named else [None] * statement.count("?")
@@ -60,7 +91,7 @@ def whole_tables(plan: list[str]) -> list[str]:
 
 
 @pytest.mark.parametrize(("family", "name"), BLOCKS)
-def test_every_block_parses_against_the_schema(schema: Connection, family: str, name: str) -> None:
+def test_every_block_parses_against_the_schema(schema: Schemas, family: str, name: str) -> None:
     plan_of(schema, family, name)
 
     assert rows.statements(family)[name].count(";") == 0
@@ -83,7 +114,7 @@ def test_every_block_is_used(family: str) -> None:
 
 
 @pytest.mark.parametrize(("family", "name"), [block for block in BLOCKS if block not in WHOLE_TABLE])
-def test_no_statement_reads_a_whole_large_table(schema: Connection, family: str, name: str) -> None:
+def test_no_statement_reads_a_whole_large_table(schema: Schemas, family: str, name: str) -> None:
     """What is asked for each job, beat or move costs the same whatever has piled up."""
     found = whole_tables(plan_of(schema, family, name))
 
@@ -91,11 +122,11 @@ def test_no_statement_reads_a_whole_large_table(schema: Connection, family: str,
 
 
 @pytest.mark.parametrize(("family", "name"), sorted(WHOLE_TABLE))
-def test_every_exception_is_still_needed(schema: Connection, family: str, name: str) -> None:
+def test_every_exception_is_still_needed(schema: Schemas, family: str, name: str) -> None:
     assert whole_tables(plan_of(schema, family, name)) != []
 
 
-def test_a_claim_walks_the_queue_in_its_order(schema: Connection) -> None:
+def test_a_claim_walks_the_queue_in_its_order(schema: Schemas) -> None:
     """The index over the queued gives the order, so the first that may run is found without sorting."""
     plan = plan_of(schema, "jobs", "claim")
 
@@ -119,14 +150,14 @@ def test_a_claim_walks_the_queue_in_its_order(schema: Connection) -> None:
         ("events", "prune", "events_by_plan"),
     ],
 )
-def test_hot_statements_use_their_index(schema: Connection, family: str, name: str, index: str) -> None:
+def test_hot_statements_use_their_index(schema: Schemas, family: str, name: str, index: str) -> None:
     assert any(index in step for step in plan_of(schema, family, name))
 
 
-def test_the_queue_indexes_hold_no_finished_job(schema: Connection) -> None:
+def test_the_queue_indexes_hold_no_finished_job(schema: Schemas) -> None:
     """That is what keeps a claim flat beside a million finished jobs."""
     definitions = dict(
-        schema.execute(
+        schema.store.execute(
             "SELECT name, sql FROM sqlite_schema WHERE tbl_name = 'async_jobs' AND sql IS NOT NULL"
         ).fetchall()
     )
