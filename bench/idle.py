@@ -19,7 +19,7 @@ def _proc(pid: int) -> Path:
     return place
 
 
-def _cpu(pid: int) -> float:
+def cpu(pid: int) -> float:
     """Milliseconds of CPU time of all threads, to the nanosecond."""
     return sum(int(task.read_text().split()[0]) for task in _proc(pid).glob("task/*/schedstat")) / 1e6
 
@@ -52,10 +52,10 @@ def _daemons(count: int) -> Generator[list[Client]]:
 def _cpu_time(settings: Settings) -> Generator[Sample]:
     with _daemons(settings.count) as clients:
         pids = [client.hello.pid for client in clients]
-        before = [(_cpu(pid), _wakes(pid)) for pid in pids]
+        before = [(cpu(pid), _wakes(pid)) for pid in pids]
         seconds = settings.amount(60, 10)
         time.sleep(seconds)
-        after = [(_cpu(pid), _wakes(pid)) for pid in pids]
+        after = [(cpu(pid), _wakes(pid)) for pid in pids]
         wakes = [one[1] - other[1] for one, other in zip(after, before, strict=True)]
         settings.notes["idle-cpu"] = [f"{min(wakes)} to {max(wakes)} wake-ups in {seconds} s"]
         yield from (Sample(one[0] - other[0], 1) for one, other in zip(after, before, strict=True))

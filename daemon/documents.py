@@ -4,6 +4,7 @@ Scalars are read by the core schema of YAML 1.2 (`yes` and `on` are text). Tags,
 document, a duplicate key and anything over the limits are refused here, so that a schema sees plain data only.
 """
 
+import functools
 import re
 from collections.abc import Iterator
 from typing import Any, NoReturn, TypeAlias
@@ -101,13 +102,23 @@ def _refuse_syntax(error: Any, content: str, source: str) -> NoReturn:  # a Mark
     refuse(source, f"not valid YAML: {problem}{hint}", line=line, column=mark.column + 1)
 
 
+@functools.cache
+def _yaml() -> Any:
+    """The parser's class; its own looks through the directories of its package for plug-ins each time it is made."""
+    from ruamel.yaml import YAML  # noqa: PLC0415  an idle daemon never reads a file
+
+    class Plain(YAML):
+        def official_plug_ins(self) -> list[str]:
+            return []
+
+    return Plain
+
+
 class _Builder:
     """Makes nodes of the parser's events; the limits hold before anything is built."""
 
     def __init__(self, content: str, source: str) -> None:
-        from ruamel.yaml import YAML  # noqa: PLC0415  an idle daemon never reads a file
-
-        parser: Any = YAML(typ="safe", pure=True)
+        parser: Any = _yaml()(typ="safe", pure=True)
         self._source = source
         self._events: Iterator[Any] = iter(parser.parse(content))
         self._nodes = 0

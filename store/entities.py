@@ -189,6 +189,18 @@ def here(db: Reader, entity: Entity) -> str | None:
     return found.content if found else None
 
 
+def description_here(db: Reader, kind: str, whole_name: str, content: str | None) -> str | None:
+    """The description of an action or actor when this very content is in force here; None when it is not."""
+    if content is None or kind == "project":
+        return None
+    read = definitions.action if kind == "action" else definitions.actor
+    try:
+        found = read(db, whole_name)
+    except damage.UnreadableRowError:
+        return None
+    return found.description if found is not None and found.content == content else None
+
+
 def mark_source(tx: Transaction, kind: str, whole_name: str, source: str) -> None:
     """Say of an action or actor whether the server has it: `synced` or `local`."""
     statement = {"action": _SQL["source_of_action"], "actor": _SQL["source_of_actor"]}.get(kind)

@@ -107,6 +107,43 @@ class Page(NamedTuple):
     more: bool
 
 
+class Recent:
+    """What every request asks for, read anew only when somebody has written since: SQLite is asked each time.
+
+    Args:
+        db: Never writes itself.
+    """
+
+    def __init__(self, db: Reader) -> None:
+        self._db = db
+        self._version = -1
+        self._tokens: dict[str, Token] = {}
+        self._standings: dict[str, Standing] = {}
+
+    def token(self, digest: str) -> Token | None:
+        """The token of a digest, also a revoked one."""
+        self._forget_when_old()
+        found = self._tokens.get(digest) or token_by_digest(self._db, digest)
+        if found is not None:
+            self._tokens[digest] = found
+        return found
+
+    def standing(self, namespace: str) -> Standing:
+        """Which database this is, and where a namespace stands, at one moment."""
+        self._forget_when_old()
+        found = self._standings.get(namespace) or standing(self._db, namespace)
+        if found.newest.revision:  # a caller without a token may name any number of empty ones
+            self._standings[namespace] = found
+        return found
+
+    def _forget_when_old(self) -> None:
+        version = self._db.scalar(_SQL["writes"])
+        if version != self._version:
+            self._tokens.clear()
+            self._standings.clear()
+            self._version = version
+
+
 # --- reading -----------------------------------------------------------------------------------------------------------
 
 
@@ -127,7 +164,7 @@ def server_id(db: Reader) -> str:
 
 def standing(db: Reader, namespace: str) -> Standing:
     """Which database this is, and where a namespace stands, at one moment."""
-    ((server_id, epoch, revision, chain),) = db.execute(_SQL["standing"], {"namespace": namespace})
+    ((server_id, epoch, revision, chain),) = db.execute(_SQL["standing"], (namespace,))
     return Standing(server_id, epoch, beginning(namespace) if revision is None else Position(revision, chain))
 
 

@@ -180,7 +180,7 @@ def _unauthorized(syncer: Syncer, endpoint: Endpoint, error: errors.Unauthorized
     return errors.UnauthorizedError(
         "; ".join([error.message, *kept_back]),
         detail=error.detail,
-        suggestions=[f"ca server connect {endpoint.url} --token-stdin"],
+        suggestions=[f"ca server connect {endpoint.url} --namespace {endpoint.namespace} --token-stdin"],
     )
 
 

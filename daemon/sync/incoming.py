@@ -30,8 +30,8 @@ class Incoming(Struct, frozen=True, kw_only=True):
     invalid: str | None = None
 
 
-def read(entity: wire.Entity) -> Incoming:
-    """A version as the server gave it."""
+def read(entity: wire.Entity, description: str | None = None) -> Incoming:
+    """A version as the server gave it; it is parsed, unless its description is known, as that of one in force here is."""
     found = Incoming(
         kind=entity.kind,
         name=f"{entity.namespace}/{entity.name}",
@@ -39,8 +39,9 @@ def read(entity: wire.Entity) -> Incoming:
         content=None if entity.deleted else entity.content,
         changed_at=_moment(entity.updated_at),
         changed_by=entity.updated_by,
+        description=description or "",
     )
-    return checked(found)
+    return found if description is not None else checked(found)
 
 
 def theirs(entity: Entity) -> Incoming:

@@ -11,7 +11,7 @@ from daemon.team import tokens, wire
 from daemon.team.answers import Refused
 from store import errors
 from store.database import Reader
-from store.team import Token
+from store.team import Recent, Token
 
 REMEMBERED = 10_000
 """Clients whose rates are remembered at most."""
@@ -61,7 +61,7 @@ class Caller(NamedTuple):
             raise errors.ForbiddenError("the token may only read", detail={"role": self.token.role})
 
 
-def admit(request: Request, db: Reader) -> Caller:
+def admit(request: Request, db: Reader, recent: Recent) -> Caller:
     """Who sends this request; its body is not read.
 
     Raises:
@@ -69,7 +69,7 @@ def admit(request: Request, db: Reader) -> Caller:
     """
     address = request.client.host if request.client else ""
     scheme, _, text = request.headers.get("authorization", "").partition(" ")
-    token = tokens.find(db, text.strip()) if scheme.lower() == "bearer" else None
+    token = tokens.find(recent, text.strip()) if scheme.lower() == "bearer" else None
     if token is None:
         if tokens.any_exists(db):
             raise _unauthorized(given=bool(text))
@@ -77,11 +77,11 @@ def admit(request: Request, db: Reader) -> Caller:
     return Caller(token, address)
 
 
-def still_admitted(caller: Caller, db: Reader) -> bool:
+def still_admitted(caller: Caller, db: Reader, recent: Recent) -> bool:
     """Whether a caller who stays would be let in again: tokens are made and revoked meanwhile."""
     if caller.token is None:
         return not tokens.any_exists(db)
-    return tokens.is_live(db, caller.token)
+    return tokens.is_live(recent, caller.token)
 
 
 def _unauthorized(*, given: bool) -> Refused:

@@ -86,6 +86,7 @@ class _Server:
     """One process of the team server, from the start of its application to the end."""
 
     db: Database
+    recent: team.Recent
     streams: Streams
     methods: Methods
 
@@ -99,14 +100,16 @@ class _Server:
     @contextlib.asynccontextmanager
     async def lifespan(self, _application: Starlette) -> AsyncGenerator[None]:
         self.db = team_opening.open_(self.database, self.clock)
+        self.recent = team.Recent(self.db.read)
         self.streams = Streams(
             self.db,
+            self.recent,
             limit=self.limits.streams,
             send_seconds=self.limits.send_seconds,
             keep_alive_seconds=self.limits.keep_alive_seconds,
             alone=self.workers == 1,
         )
-        self.methods = Methods(self.db, self.streams.wake)
+        self.methods = Methods(self.db, self.recent, self.streams.wake)
         collecting = asyncio.create_task(self._collect_daily(), name="collector")
         try:
             yield
@@ -181,7 +184,7 @@ class _Server:
     def _admitted(self, request: Request) -> access.Caller:
         """Who asks; those who are refused are counted too, by their address."""
         try:
-            caller = access.admit(request, self.db.read)
+            caller = access.admit(request, self.db.read, self.recent)
         except Refused:
             self.rates.check(request.client.host if request.client else "")
             raise

@@ -30,8 +30,9 @@ class Methods:
     `on_push` is told the namespace of each push once it is durable.
     """
 
-    def __init__(self, db: Database, on_push: Callable[[str], None]) -> None:
+    def __init__(self, db: Database, recent: team.Recent, on_push: Callable[[str], None]) -> None:
         self._db = db
+        self._recent = recent
         self._on_push = on_push
 
     def of(self, caller: Caller) -> dict[str, rpc.Call]:
@@ -78,10 +79,10 @@ class Methods:
         limit = _page_limit(params.limit)
         cursor = _parsed(params.cursor, params.namespace)
         seen = cursor if params.seen is None else _parsed(params.seen, params.namespace)
-        db = self._db.read
-        standing = team.standing(db, params.namespace)
+        standing = self._recent.standing(params.namespace)
         if cursor == seen == Cursor.at(standing):  # nearly every pull: nothing is new
             return _pulled(standing, standing.newest, team.Page([], more=False))
+        db = self._db.read
         with team.snapshot(db):
             standing = team.standing(db, params.namespace)
             _check(db, params.namespace, cursor)

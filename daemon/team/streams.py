@@ -30,9 +30,17 @@ class Streams:
     """The streams of one process."""
 
     def __init__(
-        self, db: Database, *, limit: int, send_seconds: float, keep_alive_seconds: float, alone: bool
+        self,
+        db: Database,
+        recent: team.Recent,
+        *,
+        limit: int,
+        send_seconds: float,
+        keep_alive_seconds: float,
+        alone: bool,
     ) -> None:
         self.db: Reader = db.read
+        self.recent = recent
         self.send_seconds = send_seconds
         self.keep_alive_seconds = keep_alive_seconds
         self.ending = False
@@ -143,7 +151,7 @@ class EventStream(Response):
 
     def _stays(self) -> bool:
         going = self._gone or self._streams.ending
-        return not going and access.still_admitted(self._caller, self._streams.db)
+        return not going and access.still_admitted(self._caller, self._streams.db, self._streams.recent)
 
     def _start(self) -> Cursor | None:
         """Where the client was, or now; None when it was at a place that never was."""
@@ -159,6 +167,8 @@ class EventStream(Response):
 
     def _news(self, cursor: Cursor | None) -> tuple[Cursor, bytes]:
         """What came after a place, and the place after that."""
+        if cursor is not None and cursor == Cursor.at(self._streams.recent.standing(self._namespace)):
+            return cursor, b""
         db = self._streams.db
         with team.snapshot(db):
             if cursor is None or not team.knows(db, self._namespace, cursor.epoch, cursor.position):

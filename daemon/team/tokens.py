@@ -79,15 +79,15 @@ def any_exists(db: Reader) -> bool:
     return team.any_token(db)
 
 
-def find(db: Reader, text: str) -> Token | None:
+def find(recent: team.Recent, text: str) -> Token | None:
     """The token that somebody shows, unless it was revoked."""
-    token = team.token_by_digest(db, digest(text))
+    token = recent.token(digest(text))
     return None if token is None or token.revoked_at is not None else token
 
 
-def is_live(db: Reader, token: Token) -> bool:
+def is_live(recent: team.Recent, token: Token) -> bool:
     """Whether a token that was found before is still in use."""
-    found = team.token_by_digest(db, token.digest)
+    found = recent.token(token.digest)
     return found is not None and found.revoked_at is None
 
 

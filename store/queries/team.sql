@@ -1,9 +1,14 @@
 -- standing: The database's own identity, and where the history of a namespace stands
-SELECT
-    (SELECT value FROM meta WHERE key = 'server_id'),
-    (SELECT value FROM meta WHERE key = 'epoch'),
-    (SELECT revision FROM changes WHERE namespace = :namespace ORDER BY revision DESC LIMIT 1),
-    (SELECT chain FROM changes WHERE namespace = :namespace ORDER BY revision DESC LIMIT 1)
+SELECT server.value, epoch.value, c.revision, c.chain
+FROM meta AS server
+JOIN meta AS epoch
+LEFT JOIN changes AS c ON c.namespace = ?
+WHERE server.key = 'server_id' AND epoch.key = 'epoch'
+ORDER BY c.revision DESC
+LIMIT 1
+
+-- writes: A number that changes when anybody else has written
+PRAGMA data_version
 
 -- server_id: The database's own identity
 SELECT value FROM meta WHERE key = 'server_id'

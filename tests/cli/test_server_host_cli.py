@@ -33,9 +33,9 @@ def test_start_and_stop_read_well(home: Home) -> None:
     assert twice.out == "the team server is not running\n"
 
 
-def test_a_new_token_is_all_that_stdout_gets(shared: Home) -> None:
+def test_a_new_token_is_all_that_stdout_gets(home: Home) -> None:
     """So that `TOKEN=$(ca server token create …)` works."""
-    done = shared.run("server", "token", "create", "--namespace", NAMESPACE, "--role", "read", "--name", "reader")
+    done = home.run("server", "token", "create", "--namespace", NAMESPACE, "--role", "read", "--name", "reader")
 
     assert TOKEN.fullmatch(done.out.strip())
     assert "token reader may read team" in done.err
@@ -89,10 +89,10 @@ def test_revoke_asks(home: Home) -> None:
     assert "the token ci opens nothing any more" in yes.out
 
 
-def test_a_token_typed_in_the_place_of_its_id_is_not_repeated(shared: Home) -> None:
-    token = shared.data("server", "token", "create", "--namespace", NAMESPACE)["token"]
+def test_a_token_typed_in_the_place_of_its_id_is_not_repeated(home: Home) -> None:
+    token = home.data("server", "token", "create", "--namespace", NAMESPACE)["token"]
 
-    done = shared.run("server", "token", "revoke", token, "--yes", code=3)
+    done = home.run("server", "token", "revoke", token, "--yes", code=3)
 
     assert token not in done.out + done.err
 

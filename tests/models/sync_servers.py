@@ -80,7 +80,7 @@ class Server:
 
     async def start(self) -> None:
         self.db = team_opening.open_(self.path, self.clock)
-        self.methods = Methods(self.db, lambda _namespace: None)
+        self.methods = Methods(self.db, team.Recent(self.db.read), lambda _namespace: None)
 
     async def stop(self) -> None:
         await self.db.close()

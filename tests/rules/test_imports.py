@@ -80,16 +80,16 @@ os.write(said, json.dumps(found).encode())
 """
 
 
-def test_no_verb_imports_what_it_does_not_need(shared: Home) -> None:
+def test_no_verb_imports_what_it_does_not_need(home: Home) -> None:
     """Every verb, with what it needs to succeed, for people and for programs."""
-    world = build(shared)
+    world = build(home)
     alone = {"daemon start", "daemon stop", "daemon restart"}  # they would take the daemon from under the others
     lines = [[*verb.split(), *words(world)] for verb, words in VERBS.items() if verb not in alone]
     lines += [["--format", "json", *line] for line in lines]
     done = subprocess.run(
         [sys.executable, "-P", "-c", ONE_AFTER_THE_OTHER, json.dumps([NEVER, lines])],
-        cwd=shared.work,
-        env=shared.environ,
+        cwd=home.work,
+        env=home.environ,
         check=True,
         capture_output=True,
         text=True,

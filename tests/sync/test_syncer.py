@@ -141,6 +141,29 @@ async def test_failures_back_off_from_a_second_up_to_the_interval(tmp_path: Path
         assert [event.kind for event in here.events("sync.")] == ["sync.failed", "sync.recovered"]
 
 
+@in_loop
+async def test_a_server_that_was_down_for_a_day_is_in_step_with_one_run(tmp_path: Path) -> None:
+    """It is asked once an interval meanwhile, and what both sides did is exchanged when it is back."""
+    server = ScriptedServer()
+    async with scene(tmp_path, server) as here:
+        await here.start(server, sync_interval=3600)
+        server.refusal = DOWN
+        await here.after(HOUR)
+        before = server.pulls
+        for _ in range(24):
+            await here.after(HOUR)
+        assert server.pulls - before <= 24 + 12  # the doublings of the first hour
+        await here.add_actor("one")
+        server.put("two", actor("two"))
+
+        server.refusal = None
+        await here.after(HOUR)
+
+        assert ("actor", "one") in server.entities
+        assert "team/two" in here.actors()
+        assert [event.kind for event in here.events("sync.f")] == ["sync.failed"]
+
+
 @pytest.mark.parametrize("status", [429, 503])
 @in_loop
 async def test_retry_after_is_waited_for_whatever_happens(tmp_path: Path, status: int) -> None:

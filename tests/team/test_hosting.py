@@ -189,18 +189,18 @@ def test_a_port_that_is_taken_is_told_by_start(host: Host) -> None:
 
 
 @pytest.mark.parametrize("name", ["nosuch.invalid", "192.0.2.7", "a" * 300, ""])
-def test_a_host_that_is_none_is_told_by_start(shared: Home, name: str) -> None:
-    error = Host(shared).refused("--host", name, code=2)
+def test_a_host_that_is_none_is_told_by_start(home: Home, name: str) -> None:
+    error = Host(home).refused("--host", name, code=2)
 
     assert error["code"] == "invalid_argument"
     assert error["suggestions"]
 
 
-def test_a_pid_file_or_a_store_that_cannot_be_written_is_told_by_start(shared: Home) -> None:
-    host = Host(shared)
-    directory = shared.root / shared.fresh("directory")
+def test_a_pid_file_or_a_store_that_cannot_be_written_is_told_by_start(home: Home) -> None:
+    host = Host(home)
+    directory = home.root / home.fresh("directory")
     directory.mkdir()
-    text = shared.root / shared.fresh("text")
+    text = home.root / home.fresh("text")
     text.write_text("a diary\n")
 
     assert host.refused("--pid-file", str(directory), code=2)["code"] == "invalid_argument"
