@@ -140,7 +140,8 @@ class Home:
         each time.
         """
         environ = {**self.environ, **(env or {})}
-        shape = (arguments[:2], frozenset(word for word in arguments if word.startswith("-")))
+        options = frozenset(word for word in arguments if word.startswith("-"))
+        shape = (arguments[:2], len(arguments), options)
         if shape in self._measured:
             environ = {name: value for name, value in environ.items() if not name.startswith("COV")}
         self._measured.add(shape)

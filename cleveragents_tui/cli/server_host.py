@@ -21,7 +21,7 @@ from daemon.team import orders
 from store import errors, names
 
 PORT = 8420
-RATE = 100.0
+RATE = 1000.0
 LOG_LEVELS = ("debug", "info", "warning", "error")
 
 SHORTEST_PART = 4

@@ -3,7 +3,6 @@
 import hashlib
 import re
 from collections.abc import Iterable
-from datetime import datetime
 from typing import Any, TypeVar, cast
 
 import msgspec
@@ -17,6 +16,9 @@ LIMIT = 32 * 1024 * 1024
 """Bytes of the longest answer: a page of the server's own limit, with every character escaped, has room."""
 
 _MARK_LENGTH = 1024
+_MARKS = frozenset({"server_id", "epoch", "cursor", "seen", "page_token", "next_page_token"})
+_NUMBER = "number:"
+"""What a cursor begins with here that was a number there."""
 _MARK = re.compile(r"[!-~]+", re.ASCII)
 T = TypeVar("T")
 
@@ -65,7 +67,32 @@ def result(endpoint: Endpoint, body: bytes, request_id: str, kind: type[T]) -> T
         raise failures.from_rpc(endpoint, said, _reason(answer.error.data))
     if not bytes(answer.result):
         raise failures.nonsense(endpoint, "it has neither a result nor an error")
-    return decode(endpoint, answer.result, kind)
+    try:
+        return msgspec.json.decode(answer.result, type=kind)
+    except msgspec.DecodeError:
+        return decode(endpoint, _with_text_marks(answer.result), kind)
+
+
+def _with_text_marks(result: msgspec.Raw) -> bytes | msgspec.Raw:
+    """A result whose cursors are text: they mean nothing to us, and another server may have numbers."""
+    try:
+        members = msgspec.json.decode(result, type=dict[str, msgspec.Raw])
+    except msgspec.DecodeError:
+        return result
+    for name in _MARKS & members.keys():
+        if re.fullmatch(rb"[0-9]{1,18}", bytes(members[name])):
+            members[name] = msgspec.Raw(b'"' + _NUMBER.encode() + bytes(members[name]) + b'"')
+    return msgspec.json.encode(members)
+
+
+def with_marks(params: msgspec.Struct) -> Any:
+    """The parameters of a request, with the cursors of a server that has numbers as it gave them."""
+    found = cast("dict[str, Any]", msgspec.to_builtins(params))
+    for name in _MARKS & found.keys():
+        mark = found[name]
+        if isinstance(mark, str) and mark.startswith(_NUMBER):
+            found[name] = int(mark.removeprefix(_NUMBER))
+    return found
 
 
 def message(endpoint: Endpoint, body: bytes) -> str | None:
@@ -137,8 +164,6 @@ def _wrong_with(endpoint: Endpoint, entity: wire.Entity) -> str | None:
         return endpoint.quote(str(error.detail["reason"]))
     if entity.revision <= 0:
         return f"revision {entity.revision}"
-    if not _is_time(entity.updated_at):
-        return "its time is malformed"
     if not entity.updated_by.isprintable() or len(entity.updated_by) > _MARK_LENGTH:
         return "the name of who changed it is malformed"
     return _wrong_with_content(entity)
@@ -146,17 +171,12 @@ def _wrong_with(endpoint: Endpoint, entity: wire.Entity) -> str | None:
 
 def _wrong_with_content(entity: wire.Entity) -> str | None:
     if entity.deleted:
-        return None if entity.content is None and entity.digest is None else "it is deleted and has a content"
+        return None
     if entity.content is None:
         return "its content is missing"
     content = entity.content.encode()
     if len(content) > wire.CONTENT_LIMIT:
         return f"its content has more than {wire.CONTENT_LIMIT} bytes"
-    return None if entity.digest == hashlib.sha256(content).hexdigest() else "its digest does not fit its content"
-
-
-def _is_time(text: str) -> bool:
-    try:
-        return datetime.fromisoformat(text).tzinfo is not None
-    except ValueError:
-        return False
+    if entity.digest is None or entity.digest.removeprefix("sha256:") == hashlib.sha256(content).hexdigest():
+        return None
+    return "its digest does not fit its content"

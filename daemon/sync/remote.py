@@ -163,7 +163,9 @@ class Remote:
         raise failures.unreachable(self._endpoint, "it ended the event stream", key="ended")
 
     async def _call(self, method: str, params: msgspec.Struct, kind: type[T]) -> T:
-        request = wire.RpcRequest(id=names.new_ulid(), method=method, params=msgspec.Raw(msgspec.json.encode(params)))
+        request = wire.RpcRequest(
+            id=names.new_ulid(), method=method, params=msgspec.Raw(msgspec.json.encode(bodies.with_marks(params)))
+        )
         headers = {
             **self._headers,
             **self._credentials,

@@ -39,8 +39,8 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
         streams: Event streams at the same time.
     """
 
-    rate: float = 100.0
-    burst: int = 500
+    rate: float = 1000.0
+    burst: int = 5000
     body_seconds: float = 15.0
     send_seconds: float = 30.0
     keep_alive_seconds: float = wire.KEEP_ALIVE_SECONDS

@@ -193,7 +193,7 @@ def _check_push(params: wire.PushParams) -> None:
     for change in params.changes:
         if change.base_revision < 0:
             raise errors.InvalidArgumentError("a base revision is at least 0", detail={"what": "base_revision"})
-        if change.digest is not None and change.digest != _digest(change.content):
+        if change.digest is not None and change.digest.removeprefix("sha256:") != _digest(change.content):
             message = (
                 f"the content of the {change.kind} {change.name[:64]!r} does not have the digest that came with it"
             )

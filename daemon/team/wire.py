@@ -54,11 +54,11 @@ class Entity(msgspec.Struct, frozen=True, kw_only=True):
     namespace: str
     name: str
     revision: int
-    content: str | None
-    digest: str | None
-    deleted: bool
-    updated_at: str
-    updated_by: str
+    content: str | None = None
+    digest: str | None = None
+    deleted: bool = False
+    updated_at: str = ""
+    updated_by: str = ""
 
 
 class FullParams(msgspec.Struct, frozen=True, kw_only=True):

@@ -245,6 +245,20 @@ def test_a_card_with_no_usable_address_is_refused(url: str) -> None:
     assert error.detail["reason"] == "foreign_card"
 
 
+def test_a_card_may_give_another_name_of_this_machine() -> None:
+    def card(request: Request) -> bytes:
+        return respond(hostile.card(request, url=f"http://localhost:{request.headers['host'].rpartition(':')[2]}/a2a"))
+
+    with Server(card) as server:
+        assert ask(endpoint(server.url), check) == "9.9.9"
+
+
+def test_what_the_methods_are_for_need_not_be_declared() -> None:
+    """Whether the server knows them is seen when the first one is called."""
+    with Server(lambda request: respond(hostile.card(request, extension="https://example.org/other"))) as server:
+        assert ask(endpoint(server.url), check) == "9.9.9"
+
+
 @pytest.mark.parametrize("version", ["2.0", "0.3.0", "10.0", ""])
 def test_a_card_of_another_version_is_refused(version: str) -> None:
     with Server(lambda request: respond(hostile.card(request, version=version))) as server:
@@ -266,6 +280,11 @@ def test_a_card_of_before_the_standard_is_refused() -> None:
     assert "0.3.0" in error.message
 
 
+def test_a_card_that_is_its_only_interface_will_do() -> None:
+    with Server(lambda _: respond({"name": "plain", "version": "3", "protocolVersion": "1.0"})) as server:
+        assert ask(endpoint(server.url), check) == "3"
+
+
 def test_a_card_of_a_newer_minor_version_will_do() -> None:
     with Server(lambda request: respond(hostile.card(request, version="1.7"))) as server:
         assert ask(endpoint(server.url), check) == "9.9.9"
@@ -279,7 +298,6 @@ NO_CARDS: dict[str, Callable[[Request], bytes]] = {
     "a list": lambda _: respond([]),
     "too long": lambda _: respond(b'"' + b"x" * cards.LIMIT + b'"'),
     "too deep": lambda _: respond(b"[" * 100_000),
-    "no extension": lambda request: respond(hostile.card(request, extension="https://example.org/other")),
     "no interface": lambda request: respond(hostile.card(request) | NOTHING),
     "another binding": lambda request: respond(hostile.card(request) | {"supportedInterfaces": [
         {"url": "http://127.0.0.1/", "protocolBinding": "GRPC", "protocolVersion": "1.0"}]}),
@@ -586,16 +604,11 @@ WRONG_ENTITIES: dict[str, dict[str, Any]] = {
     "no name": entity(""),
     "long name": entity("x" * 65),
     "digest": entity(digest="0" * 64),
-    "no digest": entity(digest=None),
     "other content": entity(content="other", digest=entity()["digest"]),
     "no content": entity(content=None),
-    "deleted with content": entity(deleted=True),
-    "deleted with digest": entity(deleted=True, content=None, digest="0" * 64),
     "revision 0": entity(revision=0),
     "negative revision": entity(revision=-1),
     "too much": entity(content="x" * (wire.CONTENT_LIMIT + 1)),
-    "no time": entity(updated_at="yesterday"),
-    "time without zone": entity(updated_at="2026-01-02T03:04:05"),
     "who with control characters": entity(updated_by="\x1b[2J"),
 }
 
@@ -609,6 +622,29 @@ def test_a_wrong_entity_is_refused_by_name(call: Call, wrong: dict[str, Any]) ->
 
     assert error.code == "protocol_error"
     assert f"action {wrong['namespace']}/{wrong['name']}" in error.message
+
+
+def test_what_a_server_leaves_out_is_not_asked_for() -> None:
+    """A digest is compared when there is one; who and when are only shown."""
+    bare = {"kind": "action", "namespace": "team", "name": "bare", "revision": 3, "content": "x"}
+    gone = {**bare, "name": "gone", "content": "", "deleted": True, "updated_at": "yesterday"}
+    with Server(lambda request: result(request, page("changes", bare, gone))) as server:
+        answer = ask(endpoint(server.url), pull)
+
+    assert [(one.name, one.digest, one.deleted) for one in answer.changes] == [
+        ("bare", None, False),
+        ("gone", None, True),
+    ]
+
+
+def test_cursors_that_are_numbers_are_given_back_as_numbers() -> None:
+    """They mean nothing here, and to their server what it made them mean."""
+    pages = page("changes", cursor="c") | {"cursor": 7, "epoch": 1, "server_id": "s"}
+    with Server(lambda request: result(request, pages)) as server:
+        cursor = ask(endpoint(server.url), pull).cursor
+        ask(endpoint(server.url), lambda remote: remote.pull(cursor))
+
+    assert server.requests[-1].call["params"]["cursor"] == 7
 
 
 def test_good_entities_and_deletions_are_taken() -> None:
