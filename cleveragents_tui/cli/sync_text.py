@@ -1,11 +1,9 @@
 """How the sync is said to people: how it stands, what is wrong, and both versions of what is in conflict."""
 
-import difflib
 from collections.abc import Callable, Iterable, Sequence
 from typing import Protocol
 
 from cleveragents_tui import wording
-from cleveragents_tui.cli import diff_text
 from cleveragents_tui.cli.session import Session
 from cleveragents_tui.cli.tables import Cell, Column, pairs, table
 from cleveragents_tui.output import Look
@@ -200,6 +198,10 @@ def _difference(
     """What makes `new` of `old`; nothing when one of them is a deletion, which is told above."""
     if old.content is None or new.content is None:
         return
+    import difflib  # noqa: PLC0415  every `ca status` loads this module, and few show a difference
+
+    from cleveragents_tui.cli import diff_text  # noqa: PLC0415  as above
+
     yield ""
     yield look.bold(title)
     lines = difflib.unified_diff(_lines(old.content), _lines(new.content), lineterm="", n=2)
