@@ -283,7 +283,7 @@ def _streams(settings: Settings, row: str, workers: int) -> Generator[Sample]:
 
             def last() -> float:
                 delays.append(many.delays(pusher))  # noqa: B023  it is called in this very round
-                return max(delays[-1])  # noqa: B023
+                return max(delays[-1])  # noqa: B023  as above
 
             sample = alternate(last, lambda: max(one.delays(pusher)), pushes)
             every = sorted(itertools.chain.from_iterable(delays))

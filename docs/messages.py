@@ -189,7 +189,6 @@ _TEAM_ERRORS = (
     (team.INTERNAL, "the server failed; its log says why"),
     (team.UNSUPPORTED_OPERATION, "a method of the standard that this server does not have"),
     (team.VERSION_NOT_SUPPORTED, "another version of A2A"),
-    (team.NOT_FOUND, "there is no such thing"),
     (team.FORBIDDEN, "the token does not allow that"),
     (team.FULL_SYNC_REQUIRED, "the cursor cannot be gone on from: fetch everything"),
     (team.CONFLICT, "the idempotency key was used for other changes"),

@@ -16,7 +16,6 @@ _VERSION = re.compile(r"1(\.[0-9]{1,9})?", re.ASCII)
 
 _CODES: dict[type[errors.CleverAgentsError], int] = {
     errors.InvalidArgumentError: wire.INVALID_PARAMS,
-    errors.NotFoundError: wire.NOT_FOUND,
     errors.ForbiddenError: wire.FORBIDDEN,
     errors.SyncConflictError: wire.CONFLICT,
 }

@@ -225,7 +225,7 @@ class RpcResponse(msgspec.Struct, frozen=True, kw_only=True):
 
 PARSE_ERROR, INVALID_REQUEST, METHOD_NOT_FOUND, INVALID_PARAMS, INTERNAL = -32700, -32600, -32601, -32602, -32603
 UNSUPPORTED_OPERATION, VERSION_NOT_SUPPORTED = -32004, -32009
-NOT_FOUND, FORBIDDEN, FULL_SYNC_REQUIRED, CONFLICT, INVALID_ENTITY = -32010, -32012, -32013, -32014, -32015
+FORBIDDEN, FULL_SYNC_REQUIRED, CONFLICT, INVALID_ENTITY = -32012, -32013, -32014, -32015
 
 A2A_METHODS = ("SendMessage", "SendStreamingMessage", "GetTask", "ListTasks", "CancelTask", "SubscribeToTask")
 """Of the standard; they are refused until there is something behind them."""

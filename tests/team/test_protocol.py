@@ -221,7 +221,7 @@ def test_other_verbs_are_refused(standing: TeamServer) -> None:
 
 
 @pytest.mark.parametrize("chunked", [False, True])
-def test_a_body_of_10_mb_is_refused_and_the_client_gets_to_read_why(standing: TeamServer, chunked: bool) -> None:  # noqa: FBT001
+def test_a_body_of_10_mb_is_refused_and_the_client_gets_to_read_why(standing: TeamServer, chunked: bool) -> None:  # noqa: FBT001  a case
     body = b" " * (10 * 1024 * 1024)
     parts = (body[start : start + 65536] for start in range(0, len(body), 65536))
     headers = {"Content-Type": "application/json"}
