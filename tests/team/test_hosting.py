@@ -184,7 +184,7 @@ def test_a_port_that_is_taken_is_told_by_start(host: Host) -> None:
     assert error["code"] == "invalid_argument"
     assert port in error["message"]
     assert port in host.said()
-    assert host.processes() == []
+    wait_until(lambda: not host.processes())
     assert not host.pid_file.exists()
 
 
@@ -337,7 +337,7 @@ def test_open_streams_end_with_the_server(host: Host, workers: str) -> None:
     for _ in listeners:
         assert ended.acquire(timeout=20)
     assert "timeout graceful shutdown exceeded" not in host.said()
-    assert host.processes() == []
+    wait_until(lambda: not host.processes())
 
 
 @pytest.mark.parametrize("workers", ["1", "2"])
@@ -417,7 +417,7 @@ def test_workers_share_the_store_and_a_killed_one_is_replaced(host: Host) -> Non
     assert names(url) == ["first", "second"]
     wait_until(lambda: len(set(host.workers(master)) - {one, other} - newcomer) == 1, seconds=20)
     assert host.stop()["pid"] == master
-    assert host.processes() == []
+    wait_until(lambda: not host.processes())
 
 
 def test_both_workers_answer(host: Host) -> None:
@@ -469,7 +469,7 @@ def test_workers_that_never_answer_are_not_waited_for(host: Host) -> None:
         wait_until(lambda: "Received SIGTERM" in complaints.read_text(), seconds=20)
 
     assert process.communicate(timeout=40)[0].startswith("the team server did not answer within 1 s")
-    assert host.processes() == []
+    wait_until(lambda: not host.processes())
 
 
 WITHOUT_A_STORE = """
