@@ -56,7 +56,7 @@ def ascii_signs(text: str) -> str:
 
 
 _CONTROL = r"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)?|[@-_])|[\x00-\x08\x0b-\x1f\x7f-\x9f]"
-_LAST_RETURN = r"[^\n]*\r(?=[^\n])"
+_LAST_RETURN = r"(?m)^[^\n]*\r(?=[^\n])"
 
 
 def plain(text: str) -> str:
@@ -357,3 +357,8 @@ def short_name(name: str) -> str:
 def local_time(text: str) -> str:
     """An RFC 3339 time on the wall clock of the one who looks."""
     return datetime.fromisoformat(text).astimezone().strftime("%Y-%m-%d %H:%M:%S")
+
+
+def clock_time(moment: float) -> str:
+    """A moment on the wall clock of the one who looks: `12:04:11`."""
+    return datetime.fromtimestamp(moment).astimezone().strftime("%H:%M:%S")

@@ -15,6 +15,7 @@ from daemon.feed import Feed
 from daemon.handlers import (
     action,
     actor,
+    board,
     conflicts,
     job,
     lock,
@@ -54,6 +55,7 @@ PRUNING = 3600.0
 HANDLERS = listener.table_of(
     action.TABLE,
     actor.TABLE,
+    board.TABLE,
     conflicts.TABLE,
     job.TABLE,
     lock.TABLE,

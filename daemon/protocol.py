@@ -37,6 +37,10 @@ class Hello(Message, frozen=True, tag="hello"):
     draining: bool = False
 
 
+class Part(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Something inside of a request."""
+
+
 class Request(Message, Generic[V], frozen=True):
     """Something asked of the daemon; `V` is the shape of the answer."""
 
@@ -257,6 +261,29 @@ class PlanList(Request[views.PlansView], frozen=True, tag="plan.list"):
     parent: str | None = None
 
 
+class BoardPage(Part, frozen=True):
+    """Some rows of a list of the board.
+
+    Of plans: needs_you, running, queued, done, or the children of the plan whose id `of` is. Of jobs: open, finished.
+    """
+
+    of: str
+    offset: int = 0
+    limit: int = 64
+
+
+class PlanBoard(Request[views.PlanBoardView], frozen=True, tag="plan.board"):
+    """All plans as the dashboard lists them, page by page; everything in the answer is of one moment.
+
+    With `filter` only root plans whose name, action or project holds its words. Of the plans in `places` it is told where they
+    are and how many children they have.
+    """
+
+    pages: list[BoardPage] = []
+    places: list[str] = []
+    filter: str = ""
+
+
 class PlanShow(Request[views.PlanView], frozen=True, tag="plan.show"):
     """One plan, by id, part of an id, or name."""
 
@@ -330,6 +357,12 @@ class JobList(Request[views.JobsView], frozen=True, tag="job.list"):
     limit: int = 50
 
 
+class JobBoard(Request[views.JobBoardView], frozen=True, tag="job.board"):
+    """All jobs as the dashboard lists them, page by page: open, those that run first, and finished, the latest first."""
+
+    pages: list[BoardPage] = []
+
+
 class JobShow(Request[views.JobView], frozen=True, tag="job.show"):
     """One job."""
 
@@ -392,12 +425,16 @@ class LockClean(Request[views.LocksView], frozen=True, tag="lock.clean"):
 
 
 class EventList(Request[views.EventsView], frozen=True, tag="event.list"):
-    """Events after `since`, or the newest; with `tree` those of a plan and of all its children, from the first one on."""
+    """Events after `since`, or the newest; with `tree` those of a plan and of all its children, from the first one on.
+
+    `offset` leaves out that many of the newest.
+    """
 
     since: int | None = None
     plan: str | None = None
     limit: int = 100
     tree: bool = False
+    offset: int = 0
 
 
 class ServerConnect(Request[sync_views.ServerView], frozen=True, tag="server.connect"):
@@ -488,6 +525,7 @@ AnyRequest = (
     | PlanRollback
     | PlanUndo
     | PlanList
+    | PlanBoard
     | PlanShow
     | PlanWait
     | PlanTree
@@ -499,6 +537,7 @@ AnyRequest = (
     | PlanExplain
     | PlanPrune
     | JobList
+    | JobBoard
     | JobShow
     | JobWait
     | JobCancel

@@ -180,6 +180,41 @@ class PlansView(View, frozen=True):
     total: int
 
 
+class BoardCountsView(View, frozen=True):
+    """How many root plans each list of the board has."""
+
+    needs_you: int
+    running: int
+    queued: int
+    done: int
+
+
+class BoardPageView(View, frozen=True):
+    """Some plans of a list of the board, from the position `offset` on."""
+
+    of: str
+    offset: int
+    plans: list[PlanView]
+
+
+class BoardPlaceView(View, frozen=True):
+    """Where a plan is: behind `position` others in a list, or among the children of the plan `of`; and how many it has."""
+
+    plan_id: str
+    of: str
+    position: int
+    children: int
+
+
+class PlanBoardView(View, frozen=True):
+    """The board after the event `seq`; a plan that is in no list, or not in the filter, has no place."""
+
+    seq: int
+    counts: BoardCountsView
+    pages: list[BoardPageView]
+    places: list[BoardPlaceView]
+
+
 class FileView(View, frozen=True):
     path: str
     path_base64: str | None
@@ -420,6 +455,23 @@ class JobView(View, frozen=True):
 class JobsView(View, frozen=True):
     jobs: list[JobView]
     total: int
+
+
+class JobPageView(View, frozen=True):
+    """Some jobs of a list of the board, from the position `offset` on."""
+
+    of: str
+    offset: int
+    jobs: list[JobView]
+
+
+class JobBoardView(View, frozen=True):
+    """The jobs that are open and those that are finished: how many, and pages of them; `plans` names their plans by id."""
+
+    open: int
+    finished: int
+    pages: list[JobPageView]
+    plans: dict[str, str]
 
 
 class LockView(View, frozen=True):

@@ -25,6 +25,7 @@ def wire() -> str:
     messages = [protocol.Hello, protocol.Ask, protocol.Reply, protocol.Failure, protocol.Notice, protocol.CatchUp]
     requests = typing.get_args(protocol.AnyRequest)
     shapes = sorted((*_members(views, _is_view), *_members(sync_views, _is_view)), key=_shape_name)
+    parts = _members(protocol, _is_part)
     return pieces.page(
         "The protocol of the daemon's socket",
         re.sub(r"(?<=\.) (?=[A-Z])", "\n", (protocol.__doc__ or "").replace("\n", " ").replace("  ", "\n\n").strip()),
@@ -38,6 +39,8 @@ def wire() -> str:
         "## Requests",
         "They travel as `request` of an `ask`; the `data` of the reply has the shape that is named at each.",
         *(_message(cls, answer=_answer(cls)) for cls in requests),
+        "## Parts of requests",
+        *(_shape(cls) for cls in parts),
         "## Shapes of answers",
         "Times are RFC 3339 text in UTC with milliseconds.\nNo key ever disappears; what is absent is null.",
         *(_shape(cls) for cls in shapes),
@@ -51,6 +54,10 @@ def _members(module: types.ModuleType, wanted: Callable[[object], bool]) -> list
 
 def _is_view(thing: object) -> bool:
     return inspect.isclass(thing) and issubclass(thing, View) and thing is not View
+
+
+def _is_part(thing: object) -> bool:
+    return inspect.isclass(thing) and issubclass(thing, protocol.Part) and thing is not protocol.Part
 
 
 def _answer(request: type[Any]) -> str:
@@ -130,7 +137,7 @@ def _type(of: Any) -> str:
         return f"list of {_type(arguments[0])}"
     if origin is dict:
         return f"map of {_type(arguments[0])} to {_type(arguments[1])}"
-    assert _is_view(of) or of.__module__ == team.__name__, f"{of} is not a type that messages are made of"
+    assert _is_view(of) or _is_part(of) or of.__module__ == team.__name__, f"{of} is not a type that messages are made of"
     return f"[{_shape_name(of)}](#{_shape_name(of).replace(' ', '-')})"
 
 

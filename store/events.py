@@ -17,9 +17,9 @@ def since_in_tree(db: Reader, seq: int, *, plan_id: str, limit: int = 1000) -> l
     return db.all(Event, _SQL["since_in_tree"], {"since": seq, "plan_id": plan_id, "limit": limit})
 
 
-def last(db: Reader, limit: int, *, plan_id: str | None = None) -> list[Event]:
-    """The newest `limit` events, in order."""
-    return db.all(Event, _SQL["last"], {"plan_id": plan_id, "limit": limit})
+def last(db: Reader, limit: int, *, plan_id: str | None = None, offset: int = 0) -> list[Event]:
+    """The newest `limit` events before the last `offset` of them, in order."""
+    return db.all(Event, _SQL["last"], {"plan_id": plan_id, "limit": limit, "offset": offset})
 
 
 def count(db: Reader, *, plan_id: str | None = None) -> int:

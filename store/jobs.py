@@ -149,6 +149,24 @@ def latest(db: Reader, *, status: str | None = None, plan_id: str | None = None,
     return db.all(AsyncJob, _SQL["latest"], {"status": status, "plan_id": plan_id, "limit": limit})
 
 
+def open_page(db: Reader, *, offset: int, limit: int) -> list[AsyncJob]:
+    """Some jobs that are not over: what runs, then what waits in the order in which it is claimed."""
+    return db.all(AsyncJob, _SQL["open_page"], {"offset": offset, "limit": limit})
+
+
+def open_count(db: Reader) -> int:
+    return int(db.scalar(_SQL["open_count"]))
+
+
+def finished_page(db: Reader, *, offset: int, limit: int) -> list[AsyncJob]:
+    """Some jobs that are over, the latest first."""
+    return db.all(AsyncJob, _SQL["finished_page"], {"offset": offset, "limit": limit})
+
+
+def finished_count(db: Reader) -> int:
+    return int(db.scalar(_SQL["finished_count"]))
+
+
 def count(db: Reader, *, status: str | None = None, plan_id: str | None = None) -> int:
     return int(db.scalar(_SQL["count"], {"status": status, "plan_id": plan_id}))
 

@@ -5,7 +5,6 @@ from collections.abc import Iterable
 from store import rows
 from store.database import Reader, Transaction, Value
 from store.records import Decision, Failure, Plan, PlanProject, Step
-from store.states import State
 
 _SQL = rows.statements("plans")
 EVERYTHING = -1
@@ -59,29 +58,6 @@ def find(
     }
     total = db.scalar(_SQL["count"], wanted) if any(wanted.values()) else db.scalar(_SQL["count_roots"])
     return db.all(Plan, _SQL["list"], {**wanted, "limit": limit}), int(total)
-
-
-def waiting_for_user(db: Reader, limit: int = EVERYTHING) -> list[Plan]:
-    """Root plans that go on only when somebody says so, the latest first."""
-    return db.all(Plan, _SQL["waiting_for_user"], {"limit": limit})
-
-
-def in_state(db: Reader, state: State, limit: int = EVERYTHING) -> list[Plan]:
-    """Root plans in one state that have a job, oldest first."""
-    return db.all(Plan, _SQL["in_state"], {"state": state, "limit": limit})
-
-
-def over_count(db: Reader) -> int:
-    """How many root plans are over."""
-    return int(db.scalar(_SQL["count_over"]))
-
-
-def waiting_for_user_count(db: Reader) -> int:
-    return int(db.scalar(_SQL["waiting_for_user_count"]))
-
-
-def in_state_count(db: Reader, state: State) -> int:
-    return int(db.scalar(_SQL["in_state_count"], {"state": state}))
 
 
 def unfinished_of_project(db: Reader, project: str) -> list[Plan]:

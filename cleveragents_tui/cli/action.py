@@ -2,11 +2,10 @@
 
 from collections.abc import Iterable
 from functools import partial
-from pathlib import Path
 
 import click
 
-from cleveragents_tui import wording
+from cleveragents_tui import definition_files, wording
 from cleveragents_tui.cli import sync_text
 from cleveragents_tui.cli.commands import Noun
 from cleveragents_tui.cli.definitions import arguments_lines, shown, steps_lines
@@ -15,10 +14,6 @@ from cleveragents_tui.cli.tables import Cell, Column, pairs, table
 from cleveragents_tui.output import Look, Result
 from cleveragents_tui.wording import Mood, Tone
 from daemon import protocol, views
-from store import errors
-
-FILE_LIMIT = 1024 * 1024
-"""Bytes of the longest action file."""
 
 command = Noun("action", help="Reusable descriptions of work, each a YAML file.")
 
@@ -68,24 +63,17 @@ def remove(session: Session, name: str, *, yes: bool) -> Result[views.RemovedVie
 
 
 def read_file(file: str) -> tuple[bytes, str]:
-    """The bytes of a definition file, and how messages call it.
+    """The bytes of a definition file, or of standard input, and how messages call it.
 
     Raises:
         CleverAgentsError: it cannot be read, or is longer than allowed.
     """
-    if file == "-":
-        import sys  # noqa: PLC0415  the one command that reads standard input
+    if file != "-":
+        return definition_files.read(file), file
+    import sys  # noqa: PLC0415  the one command that reads standard input
 
-        content, source = sys.stdin.buffer.read(FILE_LIMIT + 1), "standard input"
-    else:
-        try:
-            with Path(file).open("rb") as stream:
-                content, source = stream.read(FILE_LIMIT + 1), file
-        except OSError as error:
-            raise errors.from_os_error(error, f"cannot read {file}") from error
-    if len(content) > FILE_LIMIT:
-        raise errors.InvalidActionError(f"{source} is longer than 1 MiB", detail={"file": source, "limit": FILE_LIMIT})
-    return content, source
+    source = "standard input"
+    return definition_files.bounded(sys.stdin.buffer, source), source
 
 
 _COLUMNS = (
@@ -100,18 +88,10 @@ _COLUMNS = (
 def _list(actions: views.ActionsView, look: Look, *, source: sync_text.Origins) -> Iterable[str]:
     if not actions.actions:
         yield look.bold("No actions yet. An action is a YAML file:")
-        yield from (f"  {line}" for line in _EXAMPLE.splitlines())
+        yield from (f"  {line}" for line in definition_files.EXAMPLE.splitlines())
         yield f"Register it with: {look.bold('ca action create tidy.yaml')}"
         return
     yield from table(look, _COLUMNS, [_row(action, source) for action in actions.actions])
-
-
-_EXAMPLE = """\
-name: local/tidy
-description: Let ruff repair what it can
-steps:
-  - id: fix
-    run: ruff check --fix ."""
 
 
 def _row(action: views.ActionView, source: sync_text.Origins) -> list[Cell | str]:

@@ -19,17 +19,18 @@ from daemon import protocol, views
 @click.argument("plan")
 def artifacts(session: Session, plan: str) -> Result[views.PlanArtifactsView]:
     """What a plan made: sandboxes, the commits that keep its work, the log of every attempt."""
-    return Result(session.call(protocol.PlanArtifacts(plan=plan)), _artifacts)
+    return Result(session.call(protocol.PlanArtifacts(plan=plan)), artifact_lines)
 
 
 @make_verb(None, examples=["ca plan explain fix-types"])
 @click.argument("plan")
 def explain(session: Session, plan: str) -> Result[views.PlanExplainView]:
     """Why a plan stands where it stands, and what each command that makes sense now would do."""
-    return Result(session.call(protocol.PlanExplain(plan=plan)), _explain)
+    return Result(session.call(protocol.PlanExplain(plan=plan)), explain_lines)
 
 
-def _artifacts(found: views.PlanArtifactsView, look: Look) -> Iterable[str]:
+def artifact_lines(found: views.PlanArtifactsView, look: Look) -> Iterable[str]:
+    """What can be reached: sandboxes, commits, logs."""
     if not found.artifacts:
         yield look.dim("Nothing was made yet.")
         return
@@ -91,7 +92,8 @@ def _file(one: views.ArtifactView) -> list[Cell | str]:
     ]
 
 
-def _explain(found: views.PlanExplainView, look: Look) -> Iterable[str]:
+def explain_lines(found: views.PlanExplainView, look: Look) -> Iterable[str]:
+    """The summary, the facts behind it, and what each command would do."""
     yield from _wrapped(wording.plain(found.summary), look, "")
     yield look.dim("why")
     for reason in found.reasons:

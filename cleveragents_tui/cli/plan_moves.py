@@ -1,13 +1,11 @@
 """The verbs of `ca plan` that make and move plans: use, execute, apply, cancel, revert, undo."""
 
-import os
 from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any
 
 import click
 
-from cleveragents_tui import wording
 from cleveragents_tui.cli import dry_run_text, plan_text
 from cleveragents_tui.cli.commands import make_verb
 from cleveragents_tui.cli.following import spectator
@@ -16,10 +14,9 @@ from cleveragents_tui.cli.session import Session
 from cleveragents_tui.cli.several import each
 from cleveragents_tui.cli.watch import outcome, watch
 from cleveragents_tui.output import Result
+from cleveragents_tui.surroundings import environment, umask
 from daemon import protocol, views
 from store import errors
-
-_SECRETS = {"CLEVERAGENTS_SERVER_TOKEN"}
 
 
 def staying(function: Callable[..., Any]) -> Callable[..., Any]:
@@ -68,7 +65,7 @@ def use(
             projects=words,
             arguments=given,
             profile=profile,
-            environment=environment(session),
+            environment=environment(session.environ, session.messages.append),
         )
         found = session.call(question, timeout=None)  # a command that prints items takes its time
         return Result(found, partial(dry_run_text.dry_run, everything=everything))
@@ -77,7 +74,7 @@ def use(
     plan = session.call(
         protocol.PlanUse(
             action=action, projects=words, arguments=given, name=name, profile=profile, priority=priority,
-            environment=environment(session), umask=umask(),
+            environment=environment(session.environ, session.messages.append), umask=umask(),
         )
     )  # fmt: skip
     return stay_with(session, plan, follow=follow) if wait or follow else Result(plan, plan_text.used)
@@ -88,32 +85,6 @@ def _argument(text: str) -> tuple[str, str]:
     if not equals or not name:
         raise errors.UsageError(f"--arg {text!r} is not K=V", suggestions=["--arg target=src"])
     return name, value
-
-
-def environment(session: Session) -> dict[str, bytes]:
-    """The environment for the plan's steps: all of ours but our own secrets and what no message can carry."""
-    from store.config import KEYS  # noqa: PLC0415  only two verbs need the registry
-
-    secret = _SECRETS | {key.env for key in KEYS.values() if key.secret}
-    found: dict[str, bytes] = {}
-    for name, value in session.environ.items():
-        if name in secret:
-            continue
-        try:
-            name.encode()
-        except UnicodeEncodeError:
-            session.messages.append(
-                f"the name of the variable {wording.printable(name)} is not UTF-8; the steps will not have it"
-            )
-        else:
-            found[name] = os.fsencode(value)
-    return found
-
-
-def umask() -> int:
-    mask = os.umask(0o022)
-    os.umask(mask)
-    return mask
 
 
 @make_verb(None, examples=["ca plan execute fix-types", "ca plan execute fix-types --follow"])
@@ -151,7 +122,11 @@ def apply(
     """Let the reviewed change into the project, whole or not at all."""
     ask = session.must_be_told(yes=yes)
     stay = wait or follow or stays_by_itself(session)
-    settings = {name: value for name, value in environment(session).items() if name.startswith("CLEVERAGENTS_")}
+    settings = {
+        name: value
+        for name, value in environment(session.environ, session.messages.append).items()
+        if name.startswith("CLEVERAGENTS_")
+    }
 
     def one(plan: str) -> Result[Any]:
         digest = _confirm_apply(session, plan, mode, expect, settings) if ask else expect

@@ -24,10 +24,10 @@ def prune(session: Session, *, dry_run: bool, yes: bool) -> Result[views.PruneVi
     if dry_run or (session.interactive and not yes):
         found = session.call(protocol.PlanPrune(dry_run=True), timeout=None)
         if dry_run or not any(entry.removed for entry in found.entries):
-            return Result(found, _render)
-        session.confirm(*_render(found, session.out.talk_look), "Remove these?")
+            return Result(found, prune_lines)
+        session.confirm(*prune_lines(found, session.out.talk_look), "Remove these?")
     done = session.call(protocol.PlanPrune(), timeout=None)
-    return Result(done, _render, exit_code=1 if any(entry.error for entry in done.entries) else 0)
+    return Result(done, prune_lines, exit_code=1 if any(entry.error for entry in done.entries) else 0)
 
 
 NOTHING = "nothing that is not in the project"
@@ -39,7 +39,8 @@ _COLUMNS = (
 )  # fmt: skip
 
 
-def _render(found: views.PruneView, look: Look) -> Iterable[str]:
+def prune_lines(found: views.PruneView, look: Look) -> Iterable[str]:
+    """What takes room, what of it goes, and what it still holds."""
     if not found.entries:
         yield look.dim("Nothing takes room: there is no sandbox.")
         return

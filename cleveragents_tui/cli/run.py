@@ -9,9 +9,10 @@ import click
 from cleveragents_tui.cli import plan_text
 from cleveragents_tui.cli.commands import HELP_NAMES, NameOf, make_verb
 from cleveragents_tui.cli.places import absolute, project_word
-from cleveragents_tui.cli.plan_moves import environment, stay_with, staying, stays_by_itself, umask
+from cleveragents_tui.cli.plan_moves import stay_with, staying, stays_by_itself
 from cleveragents_tui.cli.session import Session
 from cleveragents_tui.output import Result
+from cleveragents_tui.surroundings import environment, umask
 from daemon import protocol, views
 from store import errors
 
@@ -46,7 +47,7 @@ def command(
         protocol.PlanRun(
             command=_text(command_words), directory=absolute("."),
             project=None if project is None else project_word(project), name=name, profile=profile,
-            environment=environment(session), umask=umask(),
+            environment=environment(session.environ, session.messages.append), umask=umask(),
         )
     )  # fmt: skip
     if wait or follow or stays_by_itself(session):

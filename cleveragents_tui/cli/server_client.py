@@ -69,7 +69,7 @@ def connect(
     if session.watched and not offline:
         session.say("fetching what is shared…")
     view = session.call(request, timeout=None)
-    if view.token_set and _in_the_clear(view.url or ""):
+    if view.token_set and sync_text.in_the_clear(view.url or ""):
         session.messages.append(
             f"the token travels unencrypted to {view.url}; use https:// outside of your own machine"
         )
@@ -94,20 +94,6 @@ def _read_token(session: Session) -> str:
         f"--token-stdin: there is no {'usable ' if token else ''}token on standard input",
         suggestions=["ca server connect URL --token-stdin < FILE"],
     )
-
-
-def _in_the_clear(url: str) -> bool:
-    """Whether others can listen in: no TLS, and not only between processes of this machine."""
-    from ipaddress import ip_address  # noqa: PLC0415  only the one who connects needs them
-    from urllib.parse import urlsplit  # noqa: PLC0415  as above
-
-    parts = urlsplit(url)
-    if parts.scheme != "http" or parts.hostname is None:
-        return False
-    try:
-        return not ip_address(parts.hostname).is_loopback
-    except ValueError:
-        return parts.hostname != "localhost"
 
 
 @make_verb("disconnect", examples=["ca server disconnect"])

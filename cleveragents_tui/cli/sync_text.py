@@ -272,3 +272,17 @@ def origins(session: Session, found: Iterable[FromSomewhere]) -> Origins:
         return lambda one: one.source
     connected = session.call(protocol.SyncStatus()).namespace
     return lambda one: "synced, not connected" if one.source == "synced" and one.namespace != connected else one.source
+
+
+def in_the_clear(url: str) -> bool:
+    """Whether others can listen in: no TLS, and not only between processes of this machine."""
+    from ipaddress import ip_address  # noqa: PLC0415  only the one who connects needs them
+    from urllib.parse import urlsplit  # noqa: PLC0415  as above
+
+    parts = urlsplit(url)
+    if parts.scheme != "http" or parts.hostname is None:
+        return False
+    try:
+        return not ip_address(parts.hostname).is_loopback
+    except ValueError:
+        return parts.hostname != "localhost"

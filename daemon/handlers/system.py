@@ -4,10 +4,9 @@ import os
 
 from daemon import diagnostics, feed, locking, lookup, protocol, show, sync_views, views
 from daemon.calls import Call, Daemon, Table
-from store import events, jobs, locks, plans
+from store import boards, events, jobs, locks
 from store.database import Reader
 from store.records import Lock
-from store.states import State
 
 
 async def ping(_call: Call, _request: protocol.Ping) -> str:
@@ -47,22 +46,26 @@ async def daemon_stop(call: Call, request: protocol.DaemonStop) -> views.Stoppin
 
 async def status(call: Call, request: protocol.Status) -> views.StatusView:
     db = call.services.db.read
-    held = _held(db)
+    held, counts = _held(db), boards.counts(db)
     return views.StatusView(
-        needs_you=[show.plan(db, plan) for plan in plans.waiting_for_user(db, request.limit)],
-        running=[show.plan(db, plan) for plan in plans.in_state(db, State.PROCESSING, request.limit)],
-        queued=[show.plan(db, plan) for plan in plans.in_state(db, State.QUEUED, request.limit)],
+        needs_you=_listed(db, boards.List.NEEDS_YOU, request.limit),
+        running=_listed(db, boards.List.RUNNING, request.limit),
+        queued=_listed(db, boards.List.QUEUED, request.limit),
         locks=[show.lock(lock, db.clock) for lock in held[: request.limit]],
         totals=views.StatusTotalsView(
-            needs_you=plans.waiting_for_user_count(db),
-            running=plans.in_state_count(db, State.PROCESSING),
-            queued=plans.in_state_count(db, State.QUEUED),
+            needs_you=counts.get(boards.List.NEEDS_YOU, 0),
+            running=counts.get(boards.List.RUNNING, 0),
+            queued=counts.get(boards.List.QUEUED, 0),
             locks=len(held),
         ),
-        done=plans.over_count(db),
+        done=counts.get(boards.List.DONE, 0),
         sync=_sync(call.daemon),
         daemon=_daemon(call.daemon),
     )
+
+
+def _listed(db: Reader, of: boards.List, limit: int) -> list[views.PlanView]:
+    return show.plan_list(db, boards.page(db, of, limit=limit), 0).plans
 
 
 def _sync(daemon: Daemon) -> sync_views.SyncView | None:
@@ -87,7 +90,7 @@ async def event_list(call: Call, request: protocol.EventList) -> views.EventsVie
         found = events.since_in_tree(db, request.since or 0, plan_id=plan_id, limit=request.limit)
         return views.EventsView([show.event(event) for event in found], events.count_in_tree(db, plan_id=plan_id))
     if request.since is None:
-        found = events.last(db, request.limit, plan_id=plan_id)
+        found = events.last(db, request.limit, plan_id=plan_id, offset=request.offset)
     else:
         found = events.since(db, request.since, plan_id=plan_id, limit=request.limit)
         for missing in feed.gap(db, request.since):

@@ -84,6 +84,44 @@ CREATE INDEX plans_over ON plans (finished_at) WHERE finished_at IS NOT NULL AND
 CREATE INDEX plans_of_roots ON plans (plan_id) WHERE parent_plan_id IS NULL;
 CREATE INDEX plans_of_roots_by_state ON plans (state, plan_id) WHERE parent_plan_id IS NULL;
 
+-- The lists in which root plans are shown: the latest first of those that need somebody and of those that are over, the others
+-- as they were made. The index has the view's own expressions, so it is what the view is read from.
+CREATE VIEW board (plan_id, name, action, list, place) AS
+SELECT
+    plan_id,
+    name,
+    action,
+    CASE
+        WHEN state IN ('applied', 'cancelled') THEN 'done'
+        WHEN state = 'processing' THEN 'running'
+        WHEN state = 'queued' AND job_id IS NOT NULL THEN 'queued'
+        ELSE 'needs_you'
+    END,
+    CASE
+        WHEN state IN ('applied', 'cancelled') THEN -coalesce(finished_at, updated_at)
+        WHEN state = 'processing' OR state = 'queued' AND job_id IS NOT NULL THEN 0
+        ELSE -updated_at
+    END
+FROM plans
+WHERE parent_plan_id IS NULL;
+
+CREATE INDEX plans_on_board ON plans (
+    CASE
+        WHEN state IN ('applied', 'cancelled') THEN 'done'
+        WHEN state = 'processing' THEN 'running'
+        WHEN state = 'queued' AND job_id IS NOT NULL THEN 'queued'
+        ELSE 'needs_you'
+    END,
+    CASE
+        WHEN state IN ('applied', 'cancelled') THEN -coalesce(finished_at, updated_at)
+        WHEN state = 'processing' OR state = 'queued' AND job_id IS NOT NULL THEN 0
+        ELSE -updated_at
+    END,
+    plan_id,
+    name,
+    action
+) WHERE parent_plan_id IS NULL;
+
 CREATE TABLE plan_projects (
     plan_id TEXT NOT NULL REFERENCES plans (plan_id) ON DELETE CASCADE,
     position INTEGER NOT NULL,

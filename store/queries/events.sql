@@ -17,7 +17,7 @@ LIMIT :limit
 
 -- last: The newest events, oldest of them first
 SELECT * FROM (
-    SELECT * FROM events WHERE (:plan_id IS NULL OR plan_id = :plan_id) ORDER BY seq DESC LIMIT :limit
+    SELECT * FROM events WHERE (:plan_id IS NULL OR plan_id = :plan_id) ORDER BY seq DESC LIMIT :limit OFFSET :offset
 ) ORDER BY seq
 
 -- count: How many events there are

@@ -78,6 +78,21 @@ WHERE (:status IS NULL OR status = :status) AND (:plan_id IS NULL OR plan_id = :
 ORDER BY job_id DESC
 LIMIT :limit
 
+-- open_page: Some jobs that are not over: what runs, then what waits, in the order in which it is claimed
+SELECT * FROM async_jobs
+WHERE status IN ('queued', 'running')
+ORDER BY status DESC, priority DESC, turn, job_id
+LIMIT :limit OFFSET :offset
+
+-- open_count: How many are not over
+SELECT count(*) FROM async_jobs WHERE status IN ('queued', 'running')
+
+-- finished_page: Some jobs that are over, the latest first
+SELECT * FROM async_jobs WHERE finished_at IS NOT NULL ORDER BY finished_at DESC LIMIT :limit OFFSET :offset
+
+-- finished_count: How many are over
+SELECT count(*) FROM async_jobs WHERE finished_at IS NOT NULL
+
 -- count: How many jobs there are
 SELECT count(*) FROM async_jobs
 WHERE (:status IS NULL OR status = :status) AND (:plan_id IS NULL OR plan_id = :plan_id)

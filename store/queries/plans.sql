@@ -28,29 +28,6 @@ WHERE (:phase IS NULL OR phase = :phase)
 -- count_roots: How many root plans there are; the index alone answers
 SELECT count(*) FROM plans WHERE parent_plan_id IS NULL
 
--- count_over: How many root plans are over
-SELECT count(*) FROM plans WHERE parent_plan_id IS NULL AND state IN ('applied', 'cancelled')
-
--- waiting_for_user: Root plans that go on only when somebody says so
-SELECT * FROM plans
-WHERE parent_plan_id IS NULL
-    AND state IN ('queued', 'complete', 'errored', 'constrained')
-    AND (state <> 'queued' OR (phase = 'strategize' AND job_id IS NULL))
-ORDER BY updated_at DESC
-LIMIT :limit
-
--- waiting_for_user_count: How many those are
-SELECT count(*) FROM plans
-WHERE parent_plan_id IS NULL
-    AND state IN ('queued', 'complete', 'errored', 'constrained')
-    AND (state <> 'queued' OR (phase = 'strategize' AND job_id IS NULL))
-
--- in_state_count: How many root plans in one state have a job
-SELECT count(*) FROM plans WHERE parent_plan_id IS NULL AND state = :state AND job_id IS NOT NULL
-
--- in_state: Root plans in one state
-SELECT * FROM plans WHERE parent_plan_id IS NULL AND state = :state AND job_id IS NOT NULL ORDER BY plan_id LIMIT :limit
-
 -- unfinished_of_project: Plans of a project that are not over
 SELECT * FROM plans
 WHERE state NOT IN ('applied', 'cancelled') AND plan_id IN (SELECT plan_id FROM plan_projects WHERE project = :project)

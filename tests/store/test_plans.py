@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from store import damage, errors, plans
+from store import boards, damage, errors, plans
 from store.database import Transaction
 from store.records import Decision, Plan, PlanProject, Step
 from store.states import STATES, Phase, State, StepState
@@ -119,7 +119,8 @@ def test_what_needs_somebody_is_what_does_not_move_by_itself(
 ) -> None:
     plan = add_plan(store, "p", **changes)
 
-    assert plans.waiting_for_user(store.read) == ([plan] if waits else [])
+    assert boards.page(store.read, boards.List.NEEDS_YOU, limit=9) == ([plan] if waits else [])
+    assert boards.counts(store.read).get(boards.List.NEEDS_YOU, 0) == waits
 
 
 def test_steps_are_replaced_as_a_whole_and_keep_their_order(store: Store) -> None:

@@ -21,6 +21,8 @@ from store.states import AsyncJobStatus, Phase
 from tests import vfs
 from tests.stores import SettableClock, Store, new_plan, opened
 
+pytestmark = pytest.mark.timeout(180)
+
 Work = Callable[[Transaction], Any]
 Rows = list[tuple[Any, ...]]
 
