@@ -19,12 +19,13 @@ import psutil
 from daemon import protocol, views
 from store import paths
 from store.database import Connection
+from tests.homes import unmeasured
 from tests.waiting import wait_until
 
 V = TypeVar("V")
 
 CA = Path(sys.executable).parent / "ca"
-SECONDS = 20.0
+SECONDS = 30.0
 """How long anything here may take before the test fails."""
 
 GIT = ["git", "-c", "user.name=Test", "-c", "user.email=test@example.com", "-c", "init.defaultBranch=main"]
@@ -118,10 +119,16 @@ HELLO = protocol.Hello(protocol=protocol.PROTOCOL_VERSION, version="test", pid=o
 
 
 class Home:
-    """A temporary home; what was started in it is ended with it."""
+    """A temporary home; what was started in it is ended with it.
 
-    def __init__(self, root: Path) -> None:
+    Args:
+        root: Its directory.
+        measured: Whether coverage looks at its daemons. One that is killed takes with it what was found.
+    """
+
+    def __init__(self, root: Path, *, measured: bool = True) -> None:
         self.root = root
+        self._measured = measured
         self.paths = paths.resolve({"CLEVERAGENTS_HOME": str(root)})
         self._daemons: list[Daemon] = []
 
@@ -139,6 +146,8 @@ class Home:
     def launch(self, *, crash_at: str = "", **extra: str) -> "Daemon":
         """A daemon that may or may not come to serve."""
         environment = self.environment(CLEVERAGENTS_CRASH_AT=crash_at, **extra)
+        if crash_at or not self._measured:
+            environment = unmeasured(environment)
         launched = Daemon(self, environment)
         self._daemons.append(launched)
         return launched
@@ -274,9 +283,9 @@ class Daemon:
 
 
 @contextlib.contextmanager
-def temporary_home(root: Path) -> Generator[Home]:
+def temporary_home(root: Path, *, measured: bool = True) -> Generator[Home]:
     """A home that takes its processes with it."""
-    home = Home(root)
+    home = Home(root, measured=measured)
     try:
         yield home
     finally:
@@ -287,8 +296,8 @@ def repository(path: Path, files: Mapping[str, str]) -> Path:
     """A git repository with one commit of these files."""
     path.mkdir(parents=True)
     git(path, "init", "-q")
-    git(path, "config", "user.name", "Test")
-    git(path, "config", "user.email", "test@example.com")
+    with (path / ".git" / "config").open("a") as config:
+        config.write("[user]\n\tname = Test\n\temail = test@example.com\n")
     for name, content in files.items():
         (path / name).parent.mkdir(parents=True, exist_ok=True)
         (path / name).write_text(content)

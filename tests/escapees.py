@@ -23,7 +23,7 @@ def escape(pid_file: Path, *, stubborn: bool = False) -> str:
 
 def found(pid_file: Path) -> psutil.Process:
     """Who got away, once it did."""
-    wait_until(pid_file.exists, seconds=20)
+    wait_until(pid_file.exists)
     return psutil.Process(int(pid_file.read_text()))
 
 

@@ -4,6 +4,7 @@ Every JSON document that `ca` prints here is checked against its schema, whateve
 """
 
 import contextlib
+import functools
 import hashlib
 import json
 import os
@@ -20,8 +21,9 @@ from typing import Any, NamedTuple, Self, TypeVar
 
 import psutil
 
+from tests import forking
 from tests.cli import schemas
-from tests.waiting import wait_until
+from tests.waiting import PATIENCE, wait_until
 
 T = TypeVar("T")
 
@@ -60,7 +62,7 @@ class Gate:
 
     def wait(self) -> None:
         """Until somebody waits at the gate."""
-        wait_until(self.arrived.exists, seconds=20)
+        wait_until(self.arrived.exists)
 
     def open(self) -> None:
         """Let everybody through, now and from now on."""
@@ -75,6 +77,37 @@ class Gate:
         os.close(writer)
 
 
+EXECUTING = {("daemon", "run"), ("server", "serve")}
+"""Commands that become another program."""
+
+_shapes: set[object] = set()
+
+
+def is_new(words: Sequence[str], code: int | None = 0) -> bool:
+    """Whether the tests of this process gave no command yet that goes nearly the same way.
+
+    That is one with the same verb, options, number of words and exit code.
+    """
+    shape = (*words[:2], len(words), frozenset(word for word in words if word.startswith("-")), code)
+    new = shape not in _shapes
+    _shapes.add(shape)
+    return new
+
+
+def unmeasured(environ: Mapping[str, str]) -> dict[str, str]:
+    """The environment without what makes coverage look at a process."""
+    return {name: value for name, value in environ.items() if not _is_of_coverage(name)}
+
+
+def _is_of_coverage(variable: str) -> bool:
+    return variable.startswith("COV")
+
+
+@functools.cache
+def _stem() -> forking.Stem:
+    return forking.Stem(unmeasured({**os.environ, "LANG": "C.UTF-8", "TERM": "dumb"}))
+
+
 class Home:
     """One user: a directory for the product (`home`), one for git (`user`), one for projects (`work`)."""
 
@@ -86,7 +119,7 @@ class Home:
         for directory in (self.user, self.work, self.bin):
             directory.mkdir()
         (self.user / ".gitconfig").write_text(_GIT_CONFIG)
-        passed = {name: value for name, value in os.environ.items() if name.startswith("COV") or name == "PYTHONPATH"}
+        passed = {name: value for name, value in os.environ.items() if _is_of_coverage(name) or name == "PYTHONPATH"}
         path = f"{self.bin}:{os.environ.get('PATH', os.defpath)}"
         self.environ = {
             **passed,
@@ -98,7 +131,6 @@ class Home:
         }
         self._number = 0
         self._gates: list[Gate] = []
-        self._measured: set[object] = set()
 
     def __enter__(self) -> Self:
         return self
@@ -114,7 +146,7 @@ class Home:
             with contextlib.suppress(OSError):
                 gate.open()
         with contextlib.suppress(subprocess.TimeoutExpired):
-            self.spawn("daemon", "stop", "--kill").communicate(timeout=20)
+            self._ended(("daemon", "stop", "--kill"), None)
         for process in self.processes():
             with contextlib.suppress(psutil.Error):
                 process.send_signal(signal.SIGKILL)
@@ -134,17 +166,10 @@ class Home:
     # --- commands ------------------------------------------------------------------------------------------------------
 
     def spawn(self, *arguments: str, env: Mapping[str, str] | None = None, cwd: Path | None = None) -> "Spawned":
-        """Start `ca` and go on.
+        """Start `ca` and go on."""
+        return self._spawned(arguments, {**self.environ_of(*arguments), **(env or {})}, cwd)
 
-        The lines of a command are measured when it is given in a new shape: its start would take more than twice as long
-        each time.
-        """
-        environ = {**self.environ, **(env or {})}
-        options = frozenset(word for word in arguments if word.startswith("-"))
-        shape = (arguments[:2], len(arguments), options)
-        if shape in self._measured:
-            environ = {name: value for name, value in environ.items() if not name.startswith("COV")}
-        self._measured.add(shape)
+    def _spawned(self, arguments: Sequence[str], environ: Mapping[str, str], cwd: Path | None) -> "Spawned":
         return Spawned(
             [*CA, *arguments],
             stdin=subprocess.PIPE,
@@ -163,23 +188,58 @@ class Home:
         feed: str | bytes | None = None,
     ) -> Done:
         """Run `ca` to its end; the exit code has to be `code`, and no traceback may be seen."""
+        ended = self._ended(arguments, code, env, cwd, feed)
+        done = Done(ended.code, *(stream.decode(errors="surrogateescape") for stream in (ended.out, ended.err)))
+        assert "Traceback" not in done.err + done.out, done
+        assert code is None or done.code == code, (arguments, done)
+        return done
+
+    def _ended(
+        self,
+        arguments: Sequence[str],
+        code: int | None,
+        env: Mapping[str, str] | None = None,
+        cwd: Path | None = None,
+        feed: str | bytes | None = None,
+    ) -> forking.Ended:
+        """What is new, or needs more than a directory, is started as a user starts it, and coverage looks at it."""
+        forked, new = None, is_new(arguments, code)
+        if not new and env is None and feed is None and tuple(arguments[:2]) not in EXECUTING:
+            # A fork takes a fifth of the time. Its daemon is measured like all others.
+            forked = _stem().run(arguments, self.environ, cwd or self.work, SECONDS)
+        environ = self.environ if new else unmeasured(self.environ)
+        return forked or self._started(arguments, {**environ, **(env or {})}, cwd, feed)
+
+    def _started(
+        self, arguments: Sequence[str], environ: Mapping[str, str], cwd: Path | None, feed: str | bytes | None
+    ) -> forking.Ended:
         given = feed.encode() if isinstance(feed, str) else feed
-        with self.spawn(*arguments, env=env, cwd=cwd) as process:
+        with self._spawned(arguments, environ, cwd) as process:
             try:
                 out, err = process.communicate(given, timeout=SECONDS)
             except subprocess.TimeoutExpired:
                 process.kill()
                 raise
-        done = Done(process.returncode, *(stream.decode(errors="surrogateescape") for stream in (out, err)))
-        assert "Traceback" not in done.err + done.out, done
-        assert code is None or done.code == code, (arguments, done)
-        return done
+        return forking.Ended(process.returncode, out, err)
+
+    def environ_of(self, *words: str) -> dict[str, str]:
+        """The environment for a command, in which its lines are measured when it is new.
+
+        Its start would take more than twice as long each time.
+        """
+        return self.environ if is_new(words) else unmeasured(self.environ)
 
     def run_shell(self, script: str, *arguments: str) -> Done:
         """Run a shell script whose arguments, `"$@"`, are a `ca` command."""
         command = ["/bin/sh", "-c", script, "sh", *CA, *arguments]
         found = subprocess.run(
-            command, cwd=self.work, env=self.environ, check=False, capture_output=True, text=True, timeout=SECONDS
+            command,
+            cwd=self.work,
+            env=self.environ_of(script, *arguments),
+            check=False,
+            capture_output=True,
+            text=True,
+            timeout=SECONDS,
         )
         return Done(found.returncode, found.stdout, found.stderr)
 
@@ -247,7 +307,8 @@ class Home:
         root.mkdir()
         self.git(root, "init", "-q")
         put(root, files if files is not None else {"a.txt": "one\ntwo\nthree\n", "dir/b.txt": "b\n"})
-        self.commit(root)
+        self.git(root, "add", "-A")
+        self.git(root, "commit", "-q", "--allow-empty", "-m", "work")
         self.data("project", "add", str(root), "--name", root.name)
         return root
 
@@ -337,7 +398,7 @@ class Home:
         """Set configuration keys."""
         self.data("config", "set", *pairs, *([] if project is None else ["--project", project]))
 
-    def until(self, condition: Callable[[], T], seconds: float = 20) -> T:
+    def until(self, condition: Callable[[], T], seconds: float = PATIENCE) -> T:
         """The first true value of `condition`."""
         return wait_until(condition, seconds=seconds)
 

@@ -9,9 +9,11 @@ T = TypeVar("T")
 
 PAUSE = 0.005
 """Seconds between two looks."""
+PATIENCE = 30.0
+"""How many seconds a condition may take: many, because a machine with too much to do is slow."""
 
 
-def wait_until(condition: Callable[[], T], *, seconds: float = 10) -> T:
+def wait_until(condition: Callable[[], T], *, seconds: float = PATIENCE) -> T:
     """The first true value of `condition`; fails when there is none within `seconds`."""
     deadline = time.monotonic() + seconds
     while not (value := condition()):
@@ -20,7 +22,7 @@ def wait_until(condition: Callable[[], T], *, seconds: float = 10) -> T:
     return value
 
 
-async def wait_until_async(condition: Callable[[], T], *, seconds: float = 10) -> T:
+async def wait_until_async(condition: Callable[[], T], *, seconds: float = PATIENCE) -> T:
     """The same, while the event loop goes on."""
     deadline = time.monotonic() + seconds
     while not (value := condition()):

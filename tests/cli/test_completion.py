@@ -70,7 +70,7 @@ def offered(home: Home, shell: Shell, line: str) -> dict[str, str]:
     done = subprocess.run(
         [*shell.command, str(script), line],
         cwd=home.work,
-        env=home.environ,
+        env=home.environ_of(shell.name, *line.split()),
         check=False,
         capture_output=True,
         text=True,

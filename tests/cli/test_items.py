@@ -3,8 +3,7 @@
 import os
 import signal
 
-import psutil
-
+from tests.daemons import runs
 from tests.homes import Home
 from tests.waiting import wait_until
 
@@ -35,8 +34,8 @@ def test_command_is_begun_anew_after_a_crash(home: Home) -> None:
     os.kill(home.data("daemon", "status")["pid"], signal.SIGKILL)
     home.data("daemon", "start")
 
-    wait_until(lambda: len(told.read_text().split()) == 2, seconds=30)
-    assert not psutil.pid_exists(int(told.read_text().split()[0]))
+    wait_until(lambda: len(told.read_text().split()) == 2)
+    assert not runs(int(told.read_text().split()[0]))
     gate.open()
     home.run("plan", "wait", plan)
     assert home.position(plan) == "strategize/complete"

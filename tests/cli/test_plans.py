@@ -445,7 +445,7 @@ def test_children_in_the_background_are_ended_with_their_step(home: Home, tmp_pa
 
     number = int(pid.read_text())
     assert home.log(plan, "s1") == "done\n"
-    home.until(lambda: not _runs(number), seconds=10)
+    home.until(lambda: not _runs(number))
 
 
 def _runs(pid: int) -> bool:

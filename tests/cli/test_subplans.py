@@ -499,7 +499,7 @@ def test_a_child_waits_for_somebody_who_locked_its_files(shared: Home) -> None:
     )  # fmt: skip
     plan = shared.use(action, root, code=None)
 
-    shared.until(lambda: states(shared, plan)["doc"] == "execute/complete")
+    shared.until(lambda: states(shared, plan).get("doc") == "execute/complete")
     assert states(shared, plan)["src"] == "strategize/queued"
     shared.run("lock", "release", f"file:{project}:src", "--owner", "me")
     shared.run("plan", "wait", plan)

@@ -244,10 +244,10 @@ def test_a_change_arrives_by_itself(team: Team, home: Home) -> None:
     name = home.fresh("pushed")
 
     team.push(f"auto/{name}", action_text(f"auto/{name}", "true"))
-    wait_until(lambda: f"auto/{name}" in names(home, "action"), seconds=20)
+    wait_until(lambda: f"auto/{name}" in names(home, "action"))
     own = home.fresh("own")
     edit(home, f"auto/{own}", "true")
-    wait_until(lambda: own in team.entities("auto"), seconds=20)
+    wait_until(lambda: own in team.entities("auto"))
     assert re.search(r"synced (now|\d+ s ago)", home.run("status").out)
 
 

@@ -20,7 +20,12 @@ def on_terminal(
     """Run `ca` with a terminal as all of its streams; `typed` waits in its input from the start."""
     ours, theirs = os.openpty()
     fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", rows, columns, 0, 0))
-    environ = {**home.environ, "TERM": "xterm-256color", "PAGER": "cat", **variables}
+    environ = {
+        **home.environ_of(f"{columns} columns", *arguments),
+        "TERM": "xterm-256color",
+        "PAGER": "cat",
+        **variables,
+    }
     with subprocess.Popen(
         [*CA, *arguments],
         stdin=theirs,

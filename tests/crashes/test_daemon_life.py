@@ -29,6 +29,12 @@ def daemons_of(home: daemons.Home) -> set[int]:
     return {pid for pid in daemons.processes_of(home.root) if daemons.runs(pid) and is_daemon(pid)}
 
 
+def the_daemon_of(home: daemons.Home) -> int:
+    """The one that stays; who started it may still be ending."""
+    wait_until(lambda: len(daemons_of(home)) == 1)
+    return min(daemons_of(home))
+
+
 def is_daemon(pid: int) -> bool:
     try:
         return psutil.Process(pid).cmdline()[1:4] == ["-P", "-m", "daemon"]
@@ -47,7 +53,7 @@ def at_once(home: daemons.Home, *commands: list[str], **extra: str) -> "list[sub
     done: list[subprocess.CompletedProcess[str]] = []
 
     def come(words: list[str]) -> None:
-        barrier.wait(20)
+        barrier.wait(daemons.SECONDS)
         done.append(home.ca(*words, **extra))
 
     threads = [threading.Thread(target=come, args=[words]) for words in commands]
@@ -202,9 +208,8 @@ def test_a_killed_daemon_is_replaced_by_the_next_command(home: daemons.Home, tmp
     first.kill()
     took = seconds_of_status(home)
 
-    assert took < max(2.0, 3 * cold)  # two seconds on a machine that has nothing else to do
-    (pid,) = daemons_of(home)
-    assert pid != first.pid
+    assert took < cold + protocol.HELLO_SECONDS - 1, "it waited for a hello"
+    assert the_daemon_of(home) != first.pid
 
 
 def seconds_of_status(home: daemons.Home) -> float:
@@ -224,7 +229,7 @@ def test_a_stopped_daemon_is_not_answering_and_gets_no_rival(home: daemons.Home)
 
     assert [one.returncode for one in done] == [5, 5]
     assert ["not answering" in one.stderr for one in done] == [True, True]
-    assert daemons_of(home) == {daemon.pid}
+    wait_until(lambda: daemons_of(home) == {daemon.pid})
     assert daemon.ask(PING) == "pong"
 
 
@@ -331,7 +336,7 @@ def test_it_starts_from_a_directory_that_is_deleted(home: daemons.Home, tmp_path
     )
 
     assert done.returncode == 0, done.stderr
-    (pid,) = daemons_of(home)
+    pid = the_daemon_of(home)
     assert Path(f"/proc/{pid}/cwd").readlink() == Path("/")
 
 
@@ -347,7 +352,7 @@ def test_a_start_inside_a_substitution_returns(home: daemons.Home) -> None:
     )
 
     assert done.stdout.startswith("got ")
-    assert len(daemons_of(home)) == 1
+    assert the_daemon_of(home)
 
 
 def test_a_start_with_closed_streams_works(home: daemons.Home) -> None:
@@ -378,7 +383,7 @@ def test_the_end_of_the_terminal_is_not_the_end_of_the_daemon(home: daemons.Home
 
     with home.wire() as wire:
         assert wire.call(PING) == "pong"
-    (pid,) = daemons_of(home)
+    pid = the_daemon_of(home)
     assert os.getsid(pid) != starter.pid
 
 
@@ -482,7 +487,7 @@ def test_running_out_of_descriptors_is_survived(home: daemons.Home) -> None:
     wires: list[daemons.Wire] = []
     with contextlib.suppress(TimeoutError, daemons.ConnectionEnded, ConnectionError):
         for _ in range(60):
-            wires.append(daemons.Wire(home.paths.socket, seconds=0.3))  # noqa: PERF401
+            wires.append(daemons.Wire(home.paths.socket, seconds=2))  # noqa: PERF401
     assert 5 < len(wires) < 60
     for wire in wires:
         wire.socket.close()

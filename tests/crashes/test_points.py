@@ -39,6 +39,13 @@ CASES = [
 ]
 
 
+@pytest.fixture
+def home(tmp_path: Path) -> Iterator[daemons.Home]:
+    """One in which every daemon is killed in the end."""
+    with daemons.temporary_home(tmp_path / "h", measured=False) as made:
+        yield made
+
+
 class Snapshot:
     """The store of a home as of one moment, beside the daemon that has it open."""
 

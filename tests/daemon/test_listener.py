@@ -329,7 +329,7 @@ def test_two_hundred_clients_that_come_at_the_same_moment_are_served(served: dae
     answers: list[str] = []
 
     def come() -> None:
-        barrier.wait(20)
+        barrier.wait(daemons.SECONDS)
         with served.wire() as wire:
             answers.append(wire.call(PING))
 

@@ -7,7 +7,6 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-import psutil
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -20,6 +19,7 @@ from daemon.settings import Settings
 from store import config_file, definitions, errors, names, opening, paths
 from store.database import Transaction
 from store.records import Project
+from tests import daemons
 from tests.daemon.gitrepos import Content, commit, fingerprint, git, isolate, put
 from tests.stores import SettableClock
 from tests.waiting import wait_until_async
@@ -390,7 +390,7 @@ def test_command_that_takes_too_long_is_ended(world: World, odd: Path, tmp_path:
     told = tmp_path / "pid"
     with pytest.raises(errors.TimedOutError, match=r"step each of .* did not end within 1 s"):
         world.items(odd, {"run": f"echo $$ > '{told}'; exec tail -f /dev/null"}, timeout="1s")
-    assert not told.exists() or not psutil.pid_exists(int(told.read_text()))
+    assert not told.exists() or not daemons.runs(int(told.read_text()))
 
 
 def test_dry_run_that_nobody_waits_for_leaves_nothing(world: World, odd: Path, tmp_path: Path) -> None:
@@ -407,7 +407,7 @@ def test_dry_run_that_nobody_waits_for_leaves_nothing(world: World, odd: Path, t
             await asked
 
     world.loop.run_until_complete(leave())
-    assert not psutil.pid_exists(int(told.read_text()))
+    assert not daemons.runs(int(told.read_text()))
     world.check_nothing_left()
 
 

@@ -380,7 +380,7 @@ def test_end_before_release_runs_nothing(command: Callable[..., Command], tmp_pa
 
     async def look() -> Exit:
         process = await processes.start(command(">ran"))
-        assert await process.end(5) == []
+        assert await process.end(30) == []
         process.release()
         return await process.wait()
 
@@ -467,7 +467,7 @@ def test_adopted_command_can_be_ended(command: Callable[..., Command], tmp_path:
     async def look() -> Exit:
         process = await processes.adopt(identity, made.exit_file, COOKIE)
         assert isinstance(process, processes.Process)
-        assert await process.end(10) == []
+        assert await process.end(30) == []
         return await process.wait()
 
     assert asyncio.run(look()).code == 143
@@ -633,7 +633,7 @@ def test_term_ignoring_command_is_killed_after_the_grace(command: Callable[..., 
 
     left, ended, took = asyncio.run(look())
     assert (left, ended.code) == ([], 137)
-    assert 0.3 <= took < 3
+    assert 0.3 <= took < 30, "it would have ended by itself after a minute"
 
 
 def test_command_may_clean_up_within_the_grace(command: Callable[..., Command], tmp_path: Path) -> None:
@@ -707,7 +707,7 @@ def test_runaway_grandchild_is_found_by_its_cookie(command: Callable[..., Comman
         await wait_until_async((tmp_path / "up").exists)
         runaway = int((tmp_path / "up").read_text())
         assert os.getsid(runaway) != process.identity.pid
-        return runaway, await process.end(5), await process.wait()
+        return runaway, await process.end(30), await process.wait()
 
     runaway, left, ended = asyncio.run(look())
     assert left == []
@@ -726,7 +726,7 @@ def test_descendant_in_another_session_is_found_without_a_cookie(
         process = await processes.start(made)
         process.release()
         await wait_until_async(lambda: (tmp_path / "up").exists() and (tmp_path / "up").read_text())
-        return int((tmp_path / "up").read_text()), await process.end(5)
+        return int((tmp_path / "up").read_text()), await process.end(30)
 
     runaway, left = asyncio.run(look())
     assert left == []
@@ -748,7 +748,7 @@ def test_other_steps_of_the_job_are_not_touched(command: Callable[..., Command],
         )
         one.release()
         two.release()
-        await one.end(5)
+        await one.end(30)
         (tmp_path / "go").touch()
         return await one.wait(), await two.wait()
 
@@ -887,8 +887,9 @@ def test_what_could_not_be_ended_is_named(
         process = await processes.start(command(f"{escapees.escape(tmp_path / 'pid')}; sleep 60"))
         process.release()
         escapee = await asyncio.to_thread(escapees.found, tmp_path / "pid")
+        await wait_until_async(lambda: escapee.name() == "sleep")
         monkeypatch.setattr(signal, "pidfd_send_signal", refuse)
-        return escapee, await process.end(5)
+        return escapee, await process.end(1)
 
     escapee, left = asyncio.run(look())
     assert left == [escapee.pid]
@@ -905,8 +906,8 @@ def test_end_is_safe_at_any_time(command: Callable[..., Command]) -> None:
         impatient = asyncio.create_task(process.wait())
         await asyncio.sleep(0)
         impatient.cancel()
-        lefts = await asyncio.gather(process.end(5), process.end(5))
-        return list(lefts), await process.wait(), await process.end(5)
+        lefts = await asyncio.gather(process.end(30), process.end(30))
+        return list(lefts), await process.wait(), await process.end(30)
 
     assert asyncio.run(look()) == ([[], []], Exit(143, []), [])
 
@@ -918,7 +919,7 @@ def test_end_waits_for_a_conclusion_under_way(command: Callable[..., Command], t
         process = await processes.start(command("sleep 60 & exit 0"))
         process.release()
         await wait_until_async(lambda: not psutil.pid_exists(process.identity.pid))
-        assert await process.end(5) == []
+        assert await process.end(30) == []
         return await process.wait()
 
     ended = asyncio.run(look())
@@ -1058,7 +1059,7 @@ def test_poll_tells_the_end_where_the_system_cannot(tmp_path: Path) -> None:
         assert watch.signal_group(0)
         assert not ended.is_set()
         assert watch.signal_group(signal.SIGKILL)
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(30):
             await ended.wait()
         child.communicate()
         assert not watch.signal(0)
@@ -1082,7 +1083,7 @@ def test_system_without_descriptors_for_processes_does_it_all(
         process = await processes.start(command(f"{RUNAWAY}; sleep 60"))
         process.release()
         await wait_until_async((tmp_path / "up").exists)
-        return await process.end(5), await process.wait()
+        return await process.end(30), await process.wait()
 
     ended = asyncio.run(run(command("sleep 60 & exit 5")))
     assert (ended.code, len(ended.leftovers)) == (5, 1)

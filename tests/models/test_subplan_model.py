@@ -26,6 +26,8 @@ from store.records import Conflict, Lock, Plan, PlanProject, Step, Subplan
 from store.states import FORWARD, REVERSIONS, START, Phase, Position, State, StepState
 from tests.stores import SettableClock, Store, new_plan
 
+pytestmark = pytest.mark.timeout(300)
+
 REFUSALS = (
     errors.InvalidTransitionError,
     errors.LockConflictError,

@@ -6,6 +6,7 @@ import tempfile
 from pathlib import Path
 from typing import Literal
 
+import pytest
 from hypothesis import Phase, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
@@ -17,6 +18,8 @@ from store import definitions, errors
 from store.database import Database
 from tests.models.sync_servers import Key, text
 from tests.models.sync_world import NONSENSE, Client, Fault, Side, Trouble, What, World
+
+pytestmark = pytest.mark.timeout(300)
 
 CLIENTS = "abc"
 KEYS = (Key("actor", "x"), Key("action", "x"))

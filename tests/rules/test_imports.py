@@ -10,7 +10,7 @@ import pytest
 
 from tests import daemons
 from tests.cli.test_json import VERBS, build
-from tests.homes import Home
+from tests.homes import Home, unmeasured
 
 ROOT = Path(__file__).parents[2]
 HEAVY = ["textual", "httpx", "asyncio", "apsw", "tomlkit", "ruamel", "psutil", "subprocess"]
@@ -30,7 +30,7 @@ def loaded(code: str, **environment: str) -> set[str]:
     done = subprocess.run(
         [sys.executable, "-c", text],
         cwd=ROOT,
-        env={**os.environ, **environment},
+        env=unmeasured({**os.environ, **environment}),
         check=True,
         capture_output=True,
         text=True,
@@ -80,6 +80,7 @@ os.write(said, json.dumps(found).encode())
 """
 
 
+@pytest.mark.timeout(180)
 def test_no_verb_imports_what_it_does_not_need(home: Home) -> None:
     """Every verb, with what it needs to succeed, for people and for programs."""
     world = build(home)

@@ -81,6 +81,8 @@ server.request-timeout   float 0.1..600                       10.0
 server.sync.auto         bool                                 true
 server.sync.interval     int 1..86400                         300
 server.sync.conflict     manual|local_wins|server_wins        manual
+tui.theme                str                                  cleveragents
+tui.refresh              float 0.02..60                       0.1
 """
 
 

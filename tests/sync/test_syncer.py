@@ -531,7 +531,7 @@ async def test_the_stop_waits_for_what_the_store_was_given(tmp_path: Path) -> No
         try:
             with pytest.raises(errors.UnreachableError):
                 await asked
-            await wait_until_async(lambda: len(waiting) == 2, seconds=5)
+            await wait_until_async(lambda: len(waiting) == 2)
             assert not stopping.done()
         finally:
             disk.set()

@@ -26,7 +26,7 @@ from tests.waiting import wait_until
 T = TypeVar("T")
 
 NAMESPACE = "crew"
-SECONDS = 20.0
+SECONDS = 30.0
 """How long an answer may take."""
 
 

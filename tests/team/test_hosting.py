@@ -93,7 +93,8 @@ def test_two_starts_at_once_have_one_server(host: Host) -> None:
     (started,) = [found["data"] for found in documents if found["status"] == "ok"]
     (refused,) = [found["error"] for found in documents if found["status"] == "error"]
     assert refused["detail"]["url"] == started["url"]
-    assert [found.pid for found in host.processes()] == [started["pid"]]
+    # who was refused may still be on its way out
+    wait_until(lambda: [found.pid for found in host.processes()] == [started["pid"]])
 
 
 def test_a_store_that_somebody_else_holds_is_left_alone(host: Host) -> None:
@@ -410,12 +411,12 @@ def test_workers_share_the_store_and_a_killed_one_is_replaced(host: Host) -> Non
     # Whoever is killed cannot answer: each write is made by another process, and read by whoever is there.
     one.kill()
     push(url, "first")
-    newcomer = wait_until(lambda: set(host.workers(master)) - {one, other}, seconds=20)
+    newcomer = wait_until(lambda: set(host.workers(master)) - {one, other})
     other.kill()
     push(url, "second")
 
     assert names(url) == ["first", "second"]
-    wait_until(lambda: len(set(host.workers(master)) - {one, other} - newcomer) == 1, seconds=20)
+    wait_until(lambda: len(set(host.workers(master)) - {one, other} - newcomer) == 1)
     assert host.stop()["pid"] == master
     wait_until(lambda: not host.processes())
 
@@ -466,7 +467,7 @@ def test_workers_that_never_answer_are_not_waited_for(host: Host) -> None:
     with contextlib.closing(sqlite3.connect(database)) as other:
         other.execute("PRAGMA locking_mode = EXCLUSIVE")
         other.execute("BEGIN EXCLUSIVE")
-        wait_until(lambda: "Received SIGTERM" in complaints.read_text(), seconds=20)
+        wait_until(lambda: "Received SIGTERM" in complaints.read_text())
 
     assert process.communicate(timeout=40)[0].startswith("the team server did not answer within 1 s")
     wait_until(lambda: not host.processes())
@@ -536,7 +537,7 @@ def limited(tmp_path: Path) -> Iterator[Callable[[float], int]]:
 
 
 def test_a_client_that_never_finishes_its_head_is_let_go(limited: Callable[[float], int]) -> None:
-    port = limited(0.3)
+    port = limited(1)
 
     for beginning in (b"", b"GET /health HTTP/1.1\r\nHost:"):
         with socket.create_connection(("127.0.0.1", port), timeout=20) as client:
@@ -546,7 +547,7 @@ def test_a_client_that_never_finishes_its_head_is_let_go(limited: Callable[[floa
         client.sendall(b"GET /health HTTP/1.1\r\nHost: localhost\r\n\r\n")
         answer = b""
         while not answer.endswith(b"}"):
-            answer += client.recv(4096)
+            answer += client.recv(4096) or pytest.fail("it was let go with its head whole")
         assert answer.startswith(b"HTTP/1.1 200 OK")
         client.sendall(b"GET /health HTTP/1.1\r\nHost")
         assert ended(client)

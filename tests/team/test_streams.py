@@ -227,7 +227,7 @@ def is_taken(server: TeamServer) -> bool:
 
 
 def test_a_listener_that_never_reads_harms_nobody_and_is_given_up(tmp_path: Path) -> None:
-    server = TeamServer(tmp_path / "server.db", limits=app.Limits(rate=0, streams=2, send_seconds=0.5))
+    server = TeamServer(tmp_path / "server.db", limits=app.Limits(rate=0, streams=2, send_seconds=2))
     server.socket.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 4096)  # what is accepted has the same
     with server, socket.socket() as slow:
         slow.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
