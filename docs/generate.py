@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 import click
+import keys
 import messages
 import pieces
 
@@ -150,6 +151,7 @@ def _option(option: click.Option) -> str:
 PAGES: Mapping[str, Callable[[], str]] = {
     "cli.md": cli,
     "config.md": config,
+    "dashboard.md": keys.page,
     "errors.md": error_codes,
     "protocol.md": messages.wire,
     "team-protocol.md": messages.team_protocol,

@@ -104,6 +104,9 @@ _ALL: Final = (
     Key("server.sync.conflict", "choice", "manual",
         "Which version wins when a definition was changed here and on the team server.",
         choices=("manual", "local_wins", "server_wins")),
+    Key("tui.theme", "str", "cleveragents", "How the dashboard looks: cleveragents, cleveragents-light, nord, gruvbox, …"),
+    Key("tui.refresh", "float", 0.1, "Seconds between two looks of the dashboard at what happens, at least.",
+        minimum=0.02, maximum=60),
 )  # fmt: skip
 
 KEYS: Final[Mapping[str, Key]] = {key.name: key for key in _ALL}

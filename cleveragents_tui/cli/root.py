@@ -25,6 +25,7 @@ class Entry(NamedTuple):
 
 
 COMMANDS = {
+    "tui": Entry("cleveragents_tui.cli.tui", "The dashboard: see everything, act on everything."),
     "status": Entry("cleveragents_tui.cli.status", "What needs you, what runs, what waits."),
     "run": Entry("cleveragents_tui.cli.run", "One command in a sandbox of the project you are in."),
     "plan": Entry("cleveragents_tui.cli.plan", "Use actions, watch plans, review and apply their changes."),

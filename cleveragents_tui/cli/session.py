@@ -149,6 +149,11 @@ class Session:
         """Whether somebody sits there who can watch."""
         return self.out.stdout.isatty() and self.out.stderr.isatty()
 
+    @property
+    def has_screen(self) -> bool:
+        """Whether the dashboard can be shown: a terminal to draw on (it does so on stderr) and to read keys from."""
+        return self.interactive and self.watched and self.environ.get("TERM", "") not in {"", "dumb"}
+
     def must_be_told(self, *, yes: bool) -> bool:
         """Whether a destructive verb has to ask first.
 

@@ -11,8 +11,10 @@ from typing import Any
 
 import pytest
 
+from daemon import protocol
 from store.config import KEYS
 from tests.cli.teamed import Team, action_text, answering, conflict, connected
+from tests.dashboard.dashboards import Seat, sit
 from tests.homes import Home
 from tests.waiting import wait_until
 
@@ -406,7 +408,7 @@ def _job_ttl(home: Home) -> None:
         shown = home.data("job", "show", job)
         return shown["last_heartbeat"] > shown["started_at"]
 
-    wait_until(beaten, seconds=15)
+    wait_until(beaten)
 
 
 @shows("async.cancel-grace")
@@ -702,8 +704,33 @@ def _server_sync_conflict(home: Home) -> None:
     assert after("manual") == (1, "echo ours", "echo theirs")
 
 
+@shows("tui.theme")
+def _tui_theme(home: Home) -> None:
+    async def play(seat: Seat) -> None:
+        await seat.until(lambda: seat.app.theme == "gruvbox")
+
+    home.set("tui.theme", "gruvbox")
+    sit(home, play)
+
+
+@shows("tui.refresh")
+def _tui_refresh(home: Home) -> None:
+    """What happened first is shown at once, what comes after it only when the time is over."""
+    project = home.repository()
+
+    async def play(seat: Seat) -> None:
+        await seat.sees(home.use(home.action("true"), project, profile="manual"))
+        second = home.use(home.action("true"), project, profile="manual")
+        await seat.app.link.call(protocol.Ping())  # whatever happened before it has been told
+        await seat.pilot.pause()
+        assert second not in seat.text()
+
+    home.set("tui.refresh", "60")
+    sit(home, play)
+
+
 @shows("daemon.idle-timeout")
 def _idle_timeout(home: Home) -> None:
     home.set("daemon.idle-timeout", "3")
     home.data("daemon", "start")
-    home.until(lambda: not home.processes(), seconds=20)
+    home.until(lambda: not home.processes())

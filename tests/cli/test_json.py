@@ -17,6 +17,7 @@ ELSEWHERE = {
     "daemon run": "is the daemon itself",
     "server serve": "is the team server itself",
     "demo": "has tests of its own",
+    "tui": "needs a terminal",
     "completion": "prints a script for a shell",
     "events --follow": "prints a document a line",
 }
@@ -236,16 +237,14 @@ def sharing() -> Iterator[World]:
 def world(request: pytest.FixtureRequest, verb: str) -> World:
     if verb.startswith(("server", "sync")):
         return request.getfixturevalue("sharing")
-    changing = verb.startswith("daemon") or verb in {
-        "plan apply",
-        "plan cancel",
-        "plan revert",
-        "plan undo",
-        "job cancel",
-    }
+    if verb.startswith("daemon"):
+        home: Home = request.getfixturevalue("home")
+        home.data("daemon", "start")
+        return World(home, *[""] * (len(World._fields) - 1))
+    changing = verb in {"plan apply", "plan cancel", "plan revert", "plan undo", "job cancel"}
     if not changing and "remove" not in verb:
         return request.getfixturevalue("reading")
-    made = build(request.getfixturevalue("home"))
+    made = build(request.getfixturevalue("shared"))
     if verb == "plan undo":
         made.home.apply(made.plan)
     if verb == "job cancel":

@@ -1,0 +1,267 @@
+"""The dashboard's application: its rooms, its keys, and the feed that keeps them up with what happens. Nothing else.
+
+What a verb does is in `acts`, what a room shows in `screens`.
+"""
+
+import asyncio
+import time
+from collections.abc import Callable, Iterable, Mapping
+from functools import partial
+from typing import Any, ClassVar
+
+from textual.app import App, SystemCommand
+from textual.binding import BindingType
+from textual.command import CommandPalette, Provider
+from textual.reactive import reactive
+from textual.screen import Screen
+
+from cleveragents_tui import verbs, wording
+from cleveragents_tui.dashboard import acts, themes
+from cleveragents_tui.dashboard.link import Link, LinkState, Status, Told
+from cleveragents_tui.dashboard.pulse import Pulse
+from cleveragents_tui.dashboard.room import Room, bindings
+from cleveragents_tui.dashboard.screens.plans import PlansRoom
+from cleveragents_tui.dashboard.screens.rooms import ROOMS
+from cleveragents_tui.dashboard.terminal import set_title
+from daemon import protocol, views
+from store import errors
+from store.config import Config
+from store.paths import Paths
+
+
+def _palette() -> type[Provider]:
+    from cleveragents_tui.dashboard.palette import Everything  # noqa: PLC0415  it needs this module
+
+    return Everything
+
+
+class Dashboard(App[None]):
+    """The whole of it.
+
+    Attributes:
+        paths: Where everything of this home is.
+        environ: What plans that are made here get as their environment.
+        link: The way to the daemon.
+        read_only: Whether the verbs that change something are left out.
+        pulse: What the frame of every screen shows.
+        echoed: The command that the last verb stood for.
+    """
+
+    TITLE = "CleverAgents"
+    CSS_PATH = "styles/app.tcss"
+    BINDINGS: ClassVar[list[BindingType]] = bindings("app")
+    MODES: ClassVar[dict[str, str | Callable[[], Screen[Any]]]] = dict(ROOMS)
+    COMMANDS: ClassVar[set[Any]] = {_palette}
+    ENABLE_COMMAND_PALETTE = False  # ours is a verb as the others are
+
+    pulse: reactive[Pulse] = reactive(Pulse())
+    echoed: reactive[str] = reactive("")
+
+    def __init__(
+        self,
+        paths: Paths,
+        environ: Mapping[str, str],
+        *,
+        read_only: bool = False,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        super().__init__()
+        self.paths = paths
+        self.environ = environ
+        self.read_only = read_only
+        self.now = clock
+        self.link = Link(paths.socket, environ, self._told)
+        self._happened: list[views.EventView] = []
+        self._showing = False
+        self._pause = 0.1
+        self._needing: set[str] | None = None
+
+    # --- its life ------------------------------------------------------------------------------------------------------
+
+    async def on_mount(self) -> None:
+        """Look as configured, go to the first room, and find the daemon."""
+        for theme in themes.OURS:
+            self.register_theme(theme)
+        self.theme = themes.DARK.name
+        await self.obey_settings()
+        await self.switch_mode("plans")
+        self.link.open()
+
+    def on_unmount(self) -> None:
+        """Hang up; the daemon goes on."""
+        self.link.close()
+
+    def setting(self, key: str) -> Any:
+        """The value of a configuration key, now; reads a file.
+
+        Raises:
+            InvalidConfigError: the file, or the value, cannot be understood.
+        """
+        return Config(self.paths.config_file, self.environ).get(key).value
+
+    async def obey_settings(self) -> None:
+        """Look and move as configured; what cannot be read is told, and stays as it was."""
+        try:
+            name, self._pause = await asyncio.to_thread(
+                lambda: (self.setting("tui.theme"), self.setting("tui.refresh"))
+            )
+        except errors.CleverAgentsError as error:
+            self.complain(error)
+            return
+        if name in self.available_themes:
+            self.theme = name
+        else:
+            self.notify(f"tui.theme: there is no theme {name!r}; {', '.join(themes.NAMED)} are", markup=False)
+
+    def look(self, theme: str) -> None:
+        """Another theme, until the end; `tui.theme` is for good."""
+        self.theme = theme
+        self.echo(f"ca config set tui.theme {theme}")
+
+    def get_theme_variable_defaults(self) -> dict[str, str]:
+        """The tones, for themes that are not ours."""
+        return themes.tones(self.current_theme)
+
+    # --- the feed ------------------------------------------------------------------------------------------------------
+
+    def _told(self, told: Told) -> None:
+        if isinstance(told, LinkState):
+            self._link_changed(told)
+        else:
+            self._happened += told
+            self._show_soon()
+
+    def _link_changed(self, state: LinkState) -> None:
+        self.pulse = self._stale_pulse(state)
+        if state.status is Status.UP:
+            self._happened.clear()
+            self._take_pulse()
+        for screen in self.screen_stack:
+            if isinstance(screen, Room):
+                screen.keep_up([])
+                screen.refresh_keys()
+
+    def _stale_pulse(self, state: LinkState) -> Pulse:
+        old = self.pulse
+        return Pulse(state, old.needs_you, old.running, old.queued, as_of=old.as_of)
+
+    def _show_soon(self) -> None:
+        """What happens is shown at once, and then in batches: a flood is drawn ten times a second."""
+        if not self._showing:
+            self._showing = True
+            self.call_later(self._show_happened)
+
+    def _show_happened(self) -> None:
+        if not self._happened:
+            self._showing = False
+            return
+        happened, self._happened = self._happened, []
+        self._take_pulse()
+        for screen in self.screen_stack:
+            if isinstance(screen, Room):
+                screen.keep_up(happened)
+        self.set_timer(self._pause, self._show_happened)
+
+    def _take_pulse(self) -> None:
+        self.run_worker(self._fetch_pulse, group="pulse", exclusive=True, exit_on_error=False)
+
+    async def _fetch_pulse(self) -> None:
+        try:
+            status = await self.link.call(protocol.Status(limit=NOTICED))
+        except errors.CleverAgentsError:
+            return  # the banner tells that the daemon is gone
+        self.pulse = Pulse.of(self.link.state, status, self.now())
+        self._notice(status.needs_you)
+        self._say_messages()
+
+    def _notice(self, needing: Iterable[views.PlanView]) -> None:
+        """Tell of plans that need somebody now and did not when the dashboard looked last."""
+        now = {plan.plan_id: plan for plan in needing}
+        news = now.keys() - (self._needing if self._needing is not None else now.keys())
+        for plan_id in news - {self._plan_in_view()}:
+            plan = now[plan_id]
+            mood = wording.plan_mood(plan)
+            severity = "error" if mood is wording.Mood.FAILED else "information"
+            note = wording.one_line(wording.plan_note(plan, self.now()))
+            text = f"{mood.sign} {plan.name}: {wording.position(plan)} · {note}".rstrip(" ·")
+            self.notify(text, title="A plan needs you", severity=severity, markup=False)
+        self._needing = set(now)
+
+    def _plan_in_view(self) -> str | None:
+        plan: views.PlanView | None = self.screen.subject("plan") if isinstance(self.screen, Room) else None
+        return None if plan is None else plan.plan_id
+
+    def watch_pulse(self, pulse: Pulse) -> None:
+        """The terminal's title says what needs somebody, for those who look at another window."""
+        need = f"{wording.Mood.NEEDS_YOU.sign} {pulse.needs_you} · " if pulse.needs_you else ""
+        set_title(self, f"{need}CleverAgents")
+
+    def select_plan(self, plan_id: str) -> None:
+        """Go to the plans, with the cursor on one of them."""
+        self.run_worker(partial(self._select_plan, plan_id), group="select", exclusive=True, exit_on_error=False)
+
+    async def _select_plan(self, plan_id: str) -> None:
+        await self.switch_mode("plans")
+        room = self.screen_stack[0]  # a dialog from which it was chosen may still be on its way out
+        assert isinstance(room, PlansRoom)
+        room.select(plan_id)
+
+    # --- verbs ---------------------------------------------------------------------------------------------------------
+
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+        """A verb that makes no sense now is not offered."""
+        if action != "verb":
+            return super().check_action(action, parameters)
+        return self.offers(verbs.VERBS[str(parameters[0])])
+
+    def offers(self, verb: verbs.Verb, screen: Screen[Any] | None = None) -> bool:
+        """Whether a verb can be done now, to what is under the cursor of the screen in view, or of another one."""
+        if verb.writes and (self.read_only or not self.pulse.up):
+            return False
+        return verb.makes_sense(self._subject(verb, screen or self.screen))
+
+    def _subject(self, verb: verbs.Verb, screen: Screen[Any]) -> Any:
+        if verb.area == "app":
+            return self.pulse
+        return screen.subject(verb.area) if isinstance(screen, Room) else None
+
+    def action_verb(self, name: str) -> None:
+        """Do what a key or the palette stands for."""
+        verb = verbs.VERBS[name]
+        self.run_worker(
+            partial(self._do, verb, self._subject(verb, self.screen)), name=name, group="verb", exit_on_error=False
+        )
+
+    async def _do(self, verb: verbs.Verb, subject: Any) -> None:
+        try:
+            await acts.ACTS[verb.id](self, subject)
+        except errors.CleverAgentsError as error:
+            self.complain(error)
+        self._say_messages()
+
+    def echo(self, command: str) -> None:
+        """Show the `ca` command that was just carried out."""
+        self.echoed = command
+
+    def complain(self, error: errors.CleverAgentsError) -> None:
+        """Say what went wrong, and what to do."""
+        lines = [wording.plain(error.message), *(f"→ {one}" for one in error.suggestions)]
+        self.notify("\n".join(lines), title=error.code.replace("_", " "), severity="error", timeout=10, markup=False)
+
+    def _say_messages(self) -> None:
+        messages, self.link.messages = self.link.messages, []
+        for message in messages:
+            self.notify(wording.plain(message), markup=False)
+
+    def open_palette(self) -> None:
+        """Verbs, plans and themes by name."""
+        self.push_screen(CommandPalette(placeholder="Find a verb, a plan, a theme…"))
+
+    def get_system_commands(self, screen: Screen[Any]) -> Iterable[SystemCommand]:
+        """None of Textual's: what can be done is in the table of verbs."""
+        del screen
+        return ()
+
+
+NOTICED = 20
+"""Plans that need somebody and are looked at for news; those who have more have seen enough."""

@@ -1,0 +1,1 @@
+"""One module a screen; those that stay open are rooms, the others answer a question."""

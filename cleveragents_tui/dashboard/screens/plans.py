@@ -1,0 +1,196 @@
+"""The first room: all plans on the left, the one under the cursor on the right; on a narrow terminal one of the two."""
+
+import asyncio
+from collections.abc import Iterable, Mapping
+from typing import Any, ClassVar
+
+from textual import on
+from textual.binding import Binding, BindingType
+from textual.containers import Horizontal
+from textual.timer import Timer
+from textual.widget import Widget
+from textual.widgets import Input
+
+from cleveragents_tui import wording
+from cleveragents_tui.cli import logs
+from cleveragents_tui.dashboard.room import Room, bindings
+from cleveragents_tui.dashboard.widgets.board import Board, Draft, running_logs
+from cleveragents_tui.dashboard.widgets.plan_pane import PlanPane
+from cleveragents_tui.dashboard.widgets.rows import Rows
+from daemon import views
+
+TRIES = 4
+"""Answers after which what is in view is drawn as it is: lines that move faster than they can be asked for."""
+
+
+class PlansRoom(Room):
+    """Plans."""
+
+    TITLE = "Plans"
+    HELP = """
+The plans: first those that need you, then what runs, what waits, and what is done.
+Under the cursor is the plan that the keys are about; its steps, log and diff are beside it.
+On a narrow terminal enter opens a plan, and escape goes back to the list.
+"""
+    AREAS = ("plan", "make")
+    BINDINGS: ClassVar[list[BindingType]] = [
+        *bindings(*AREAS),
+        Binding("slash", "filter", "Filter", id="board.filter", tooltip="Only plans whose name, action or project has …"),
+        Binding("escape", "back", "Back", id="board.back", show=False, tooltip="Leave the plan, or end the filter."),
+    ]  # fmt: skip
+    DEFAULT_CSS = """
+    PlansRoom {
+        #board-pane { width: 9fr; min-width: 44; max-width: 90; }
+        #plan-pane { width: 11fr; }
+        #filter { display: none; dock: bottom; height: 1; border: none; padding: 0 1; background: $panel; }
+        #filter.-open { display: block; }
+        &.-narrow #board-pane { width: 1fr; max-width: 100%; }
+        &.-narrow #plan-pane { display: none; width: 1fr; }
+        &.-narrow.-opened #board-pane, &.-narrow.-empty #board-pane { display: none; }
+        &.-narrow.-opened #plan-pane, &.-narrow.-empty #plan-pane { display: block; }
+    }
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._ticking: Timer | None = None
+
+    def body(self) -> Iterable[Widget]:
+        """The list and the plan."""
+        board, pane = Board(id="board"), PlanPane(id="plan-pane")
+        line = Input(placeholder="words of a name, action or project · enter keeps · esc ends", id="filter")
+        holder = Horizontal(board, line, id="board-pane", classes="pane")
+        holder.border_title = "Plans"
+        return [Horizontal(holder, pane)]
+
+    @property
+    def board(self) -> Board:
+        """The list."""
+        return self.query_one("#board", Board)
+
+    @property
+    def pane(self) -> PlanPane:
+        """The plan."""
+        return self.query_one("#plan-pane", PlanPane)
+
+    def on_mount(self) -> None:
+        """The keyboard is in the list; what changes with time is drawn each second, while there is any of it."""
+        self.board.focus()
+        self._ticking = self.set_interval(1.0, self._tick, pause=True)
+
+    # --- keeping up ----------------------------------------------------------------------------------------------------
+
+    async def refill(self, happened: list[views.EventView]) -> None:
+        """What is in view; again as long as the answer moves other plans into view."""
+        del happened
+        board = self.board
+        draft: Draft | None = None
+        for _ in range(TRIES):
+            draft = board.draft(await self.dashboard.link.call(board.request(draft)), draft)
+            if board.covers(draft):
+                break
+        assert draft is not None, "it is tried at least once"
+        board.draw(draft)
+        self._show_plan()
+        self._draw_title()
+        await self._read_tails()
+        self._tick_if_needed()
+
+    @on(Board.Wanted)
+    def _wanted(self) -> None:
+        self.keep_up([])
+
+    def _show_plan(self) -> None:
+        plan = self.board.plan
+        self.set_class(self.board.known and not self.board.count and not self.board.filter, "-empty")
+        if plan is not self.pane.plan or plan is None:
+            self.pane.show(plan)
+        self.refresh_keys()
+
+    @on(Rows.Moved, "#board")
+    def _moved(self) -> None:
+        self._show_plan()
+
+    def _draw_title(self) -> None:
+        words = self.board.filter
+        holder = self.query_one("#board-pane")
+        holder.border_subtitle = f"filter: {wording.plain(words)}".replace("[", r"\[") if words else ""
+
+    # --- what changes with time ----------------------------------------------------------------------------------------
+
+    def _tick_if_needed(self) -> None:
+        """Each second while something runs and is seen; nothing of a daemon that is gone goes on."""
+        assert self._ticking is not None
+        runs = any(plan.state == "processing" for plan in self.board.seen_plans())
+        if runs and self.dashboard.pulse.up and self.is_current:
+            self._ticking.resume()
+        else:
+            self._ticking.pause()
+
+    async def _tick(self) -> None:
+        if not (self.dashboard.pulse.up and self.is_current):
+            self._tick_if_needed()
+            return
+        await self._read_tails()
+        self.pane.draw_head()
+
+    async def _read_tails(self) -> None:
+        """The last line that each running plan in view has printed."""
+        wanted = running_logs(self.board.seen_plans())
+        tails = await asyncio.to_thread(_tails, wanted) if wanted else {}
+        if tails or self.board.tails:  # what runs is drawn anew for the time that it has taken, too
+            self.board.tails = tails
+            self.board.refresh()
+
+    # --- keys ----------------------------------------------------------------------------------------------------------
+
+    def subject(self, area: str) -> Any:
+        """The plan under the cursor."""
+        return self.board.plan if area == "plan" else None
+
+    def select(self, plan_id: str) -> None:
+        """Put the cursor on a plan, wherever it is."""
+        self.board.choose(plan_id)
+        self.keep_up([])
+
+    def open(self, tab: str) -> None:
+        """Look at the plan, in one of its tabs."""
+        self.add_class("-opened")
+        self.pane.open_tab(tab)
+
+    @on(Rows.Opened, "#board")
+    def _opened(self) -> None:
+        self.open(self.pane.tab)
+
+    @on(PlanPane.ChildChosen)
+    def _child_chosen(self, event: PlanPane.ChildChosen) -> None:
+        self.select(event.plan_id)
+
+    def action_back(self) -> None:
+        """From the plan to the list; from the filter, or a filtered list, to all of it."""
+        line = self.query_one("#filter", Input)
+        if line.has_focus or (self.board.has_focus and self.board.filter):
+            line.value = ""
+            line.remove_class("-open")
+        self.remove_class("-opened")
+        self.board.focus()
+
+    def action_filter(self) -> None:
+        """Type what the plans are to be filtered by."""
+        line = self.query_one("#filter", Input)
+        line.add_class("-open")
+        line.focus()
+
+    @on(Input.Changed, "#filter")
+    def _filter_typed(self, event: Input.Changed) -> None:
+        self.board.filter = event.value.strip()
+
+    @on(Input.Submitted, "#filter")
+    def _filter_done(self) -> None:
+        line = self.query_one("#filter", Input)
+        line.set_class(bool(line.value), "-open")
+        self.board.focus()
+
+
+def _tails(wanted: Mapping[str, str]) -> dict[str, str]:
+    return {plan_id: wording.one_line(logs.last_line(log)) for plan_id, log in wanted.items()}

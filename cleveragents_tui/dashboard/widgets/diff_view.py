@@ -1,0 +1,230 @@
+"""What a plan changes: its files beside the lines that came and went."""
+
+import asyncio
+from typing import ClassVar
+
+from textual import events, work
+from textual.app import ComposeResult
+from textual.binding import Binding, BindingType
+from textual.containers import Vertical
+from textual.reactive import reactive
+from textual.widget import Widget
+from textual.widgets import Static
+
+from cleveragents_tui import wording
+from cleveragents_tui.dashboard.widgets import patches
+from cleveragents_tui.dashboard.widgets.diff_lines import DiffLines
+from cleveragents_tui.dashboard.widgets.file_list import FileList
+from cleveragents_tui.dashboard.widgets.patches import Patch
+from cleveragents_tui.dashboard.widgets.rows import Rows
+from cleveragents_tui.dashboard.widgets.search_line import SearchLine
+from daemon import views
+
+ROOM = 90
+"""Columns from which on the files stand beside the lines."""
+NOTHING_YET = "No change yet: there is one as soon as a step of Execute has ended."
+NO_CHANGES = "No changes: the steps left every file as it was."
+
+
+class DiffView(Widget):
+    """A change: a list of its files, and all their lines; with less than 90 columns the list is opened by a key.
+
+    `show` may be called as often as there is something new: whoever reads stays where they are, as long as the file is there.
+    """
+
+    DEFAULT_CSS = """
+    DiffView {
+        layout: horizontal; width: 1fr; height: 1fr; border: round $border-blurred;
+        &:focus-within { border: round $border; }
+        & > FileList { display: none; width: 30%; min-width: 28; max-width: 56; height: 1fr; }
+        & > FileList { border-right: vkey $border-blurred; }
+        & > Vertical { width: 1fr; height: 1fr; }
+        & #nothing { width: 1fr; height: 1fr; padding: 1 2; color: $text-muted; display: none; }
+        &.-files > FileList { display: block; }
+        &.-narrow { layout: vertical; }
+        &.-narrow > FileList { width: 1fr; max-width: 100%; height: 40%; }
+        &.-narrow > FileList { border-right: none; border-bottom: hkey $border-blurred; }
+        &.-empty > FileList { display: none; }
+        &.-empty DiffLines { display: none; }
+        &.-empty #nothing { display: block; }
+    }
+    """
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("F", "files", "Files", id="diff.files"),
+        Binding("slash", "search", "Search", id="diff.search", key_display="/"),
+        Binding("y", "copy", "Copy path", id="diff.copy", show=False),
+        Binding("escape", "back", "Back to the lines", id="diff.back", show=False),
+    ]
+
+    diff: reactive[views.PlanDiffView | None] = reactive(None, init=False, always_update=True)
+    """What is shown, or about to be."""
+    files_wanted: reactive[bool | None] = reactive(None)
+    """Whether the list of files is open; None: when there is room."""
+
+    def __init__(self, *, name: str | None = None, id: str | None = None, classes: str | None = None) -> None:  # noqa: A002  as Textual calls them
+        super().__init__(name=name, id=id, classes=classes)
+        self._shown: views.PlanDiffView | None = None
+
+    def compose(self) -> ComposeResult:
+        """The files, the lines, what is said when there are none, and the line to search with."""
+        yield FileList()
+        with Vertical():
+            yield DiffLines()
+            yield Static(NOTHING_YET, id="nothing", markup=False)
+            yield SearchLine()
+
+    @property
+    def lines(self) -> DiffLines:
+        """The lines of all files."""
+        return self.query_one(DiffLines)
+
+    @property
+    def files(self) -> FileList:
+        """The list of files."""
+        return self.query_one(FileList)
+
+    def show(self, diff: views.PlanDiffView | None) -> None:
+        """Another change, a later state of the same one, or None while there is none; it appears once it was read."""
+        self.diff = diff
+
+    def on_mount(self) -> None:
+        """What was given before there was a screen is read now."""
+        self.set_class(True, "-empty")  # noqa: FBT003  as Textual has it
+        self.watch(self, "diff", self._diff_changed)
+
+    def _diff_changed(self, diff: views.PlanDiffView | None) -> None:
+        if (
+            diff is None
+            or self._shown is None
+            or (diff.plan_id, diff.digest) != (self._shown.plan_id, self._shown.digest)
+        ):
+            self._read(diff)
+
+    @work(exclusive=True, group="diff")
+    async def _read(self, diff: views.PlanDiffView | None) -> None:
+        patch = Patch() if diff is None else await asyncio.to_thread(patches.read, diff)
+        self._fill(diff, patch)
+
+    def _fill(self, diff: views.PlanDiffView | None, patch: Patch) -> None:
+        place = self._place_in(patch) if self._is_of_same_plan(diff) else 0
+        self._shown = diff
+        self.set_class(not patch.sections, "-empty")
+        self.query_one("#nothing", Static).update(NOTHING_YET if diff is None else NO_CHANGES)
+        self.lines.show(patch, place)
+        with self.prevent(Rows.Moved):
+            self.files.show([section.file for section in patch.sections])
+        self._point_at(self.lines.section)
+        self.border_title, self.border_subtitle = _titles(diff)
+
+    def _is_of_same_plan(self, diff: views.PlanDiffView | None) -> bool:
+        return diff is not None and self._shown is not None and diff.plan_id == self._shown.plan_id
+
+    def _place_in(self, patch: Patch) -> int:
+        """The row of another state of the change that is nearest to where one is."""
+        old = self.lines.patch
+        if not old.sections:
+            return 0
+        here = old.sections[self.lines.section]
+        for section in patch.sections:
+            if section.file.path == here.file.path:
+                return min(section.end - 1, section.row + self.lines.place - here.row)
+        return 0
+
+    # --- the two parts move together --------------------------------------------------------------------------------------
+
+    def on_diff_lines_moved(self, event: DiffLines.Moved) -> None:
+        """The list goes along with the lines."""
+        event.stop()
+        self._point_at(event.section)
+
+    def _point_at(self, section: int) -> None:
+        with self.prevent(Rows.Moved):
+            self.files.cursor = section
+
+    def on_rows_moved(self, event: Rows.Moved) -> None:
+        """The lines go along with the list."""
+        event.stop()
+        if event.cursor != self.lines.section and event.cursor < len(self.lines.patch.sections):
+            self.lines.jump(self.lines.patch.sections[event.cursor].row)
+
+    def on_rows_opened(self, event: Rows.Opened) -> None:
+        """A file was chosen to be read."""
+        event.stop()
+        self.action_back()
+
+    # --- room -----------------------------------------------------------------------------------------------------------------
+
+    def on_resize(self, event: events.Resize) -> None:
+        """Beside each other when there is room."""
+        self.set_class(event.size.width < ROOM, "-narrow")
+        self._open_files()
+
+    def watch_files_wanted(self) -> None:
+        """The list is opened or closed."""
+        self._open_files()
+
+    @property
+    def _narrow(self) -> bool:
+        return self.has_class("-narrow")
+
+    def _open_files(self) -> None:
+        wanted = not self._narrow if self.files_wanted is None else self.files_wanted
+        self.set_class(wanted, "-files")
+        if not wanted and self.is_mounted and self.files.has_focus:
+            self.lines.focus()
+
+    def action_files(self) -> None:
+        """Open or close the list of files."""
+        self.files_wanted = not self.has_class("-files")
+        if self.files_wanted:
+            self.files.focus()
+
+    def action_back(self) -> None:
+        """To the lines; where there is no room for both, the list closes."""
+        if self._narrow:
+            self.files_wanted = None
+        self.lines.focus()
+
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:  # noqa: ARG002  Textual's signature
+        """Escape is somebody else's key unless one is in the list."""
+        return action != "back" or self.files.has_focus
+
+    def action_copy(self) -> None:
+        """The path of the file one is in, to the clipboard."""
+        if not self.lines.patch.sections:
+            return
+        path = self.lines.patch.sections[self.lines.section].file.path
+        self.app.copy_to_clipboard(path)  # pyright: ignore[reportUnknownMemberType]  textual says App[Unknown]
+        self.notify(wording.one_line(path), title="Copied", markup=False, timeout=2)
+
+    # --- search ---------------------------------------------------------------------------------------------------------------
+
+    def action_search(self) -> None:
+        """Open the line to search with."""
+        self.query_one(SearchLine).open()
+
+    def on_search_line_asked(self, event: SearchLine.Asked) -> None:
+        """Look for something, from here on or back from here."""
+        event.stop()
+        self._search(event.text, event.step)
+
+    @work(exclusive=True, group="search")
+    async def _search(self, text: str, step: int) -> None:
+        lines = self.lines
+        lines.needle = text
+        found = await asyncio.to_thread(lines.patch.find, text)
+        self.query_one(SearchLine).tell(lines.jump_to_next(found, step), len(found))
+
+    def on_search_line_closed(self, event: SearchLine.Closed) -> None:
+        """What was found is marked no more."""
+        event.stop()
+        self.lines.needle = ""
+        self.lines.focus()
+
+
+def _titles(diff: views.PlanDiffView | None) -> tuple[str, str]:
+    if diff is None:
+        return "", ""
+    insertions = sum(file.insertions or 0 for file in diff.files)
+    deletions = sum(file.deletions or 0 for file in diff.files)
+    return wording.change(len(diff.files), insertions, deletions), wording.short_digest(diff.digest)
