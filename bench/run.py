@@ -16,13 +16,13 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 sys.path[0] = str(ROOT)  # what is measured lies there, so it is imported below
 
-from bench import children, commands, commits, git_work, idle, lasting, queueing, spawning, sync, wire  # noqa: E402
+from bench import children, commands, commits, dashboard, git_work, idle, lasting, queueing, spawning, sync, wire  # noqa: E402
 from bench.measure import HEADINGS, Figure, Row, Settings, take  # noqa: E402
 from store.database import sqlite_version  # noqa: E402
 
 ROWS: list[Row] = [
     row
-    for module in (commands, wire, queueing, spawning, lasting, commits, git_work, children, idle, sync)
+    for module in (commands, wire, queueing, spawning, lasting, commits, git_work, children, idle, sync, dashboard)
     for row in module.ROWS
 ]
 DOCUMENT = ROOT / "docs" / "benchmarks.md"

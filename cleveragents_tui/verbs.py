@@ -178,7 +178,7 @@ _ALL = (
     # The team server.
     Verb("sync", "now", "n", "Sync now", "ca sync now", "Pull and push.", _connected, writes=True),
     Verb("sync", "full", "F", "Full sync", "ca sync full", "Compare everything with the server.", _connected, writes=True),
-    Verb("sync", "resolve", "enter", "Resolve", "ca sync resolve", "Settle a definition that both sides changed.",
+    Verb("sync", "resolve", "s", "Resolve", "ca sync resolve", "Settle a definition that both sides changed.",
          _in_conflict, writes=True),
     Verb("sync", "connect", "c", "Connect", "ca server connect", "Share definitions by a team server.", _disconnected,
          writes=True),

@@ -33,6 +33,7 @@ PLACES: Mapping[str, Sequence[str]] = {
     "Before something is applied": ["ApplyDialog"],
     "Questions": ["Question"],
     "Texts": ["Text"],
+    "The palette": ["Palette"],
     "Choosing a step": ["StepChoice"],
     "Forms": ["Form", "_Toggles", "Picker"],
     "The form for a new plan": ["UseForm"],

@@ -137,7 +137,9 @@ def _type(of: Any) -> str:
         return f"list of {_type(arguments[0])}"
     if origin is dict:
         return f"map of {_type(arguments[0])} to {_type(arguments[1])}"
-    assert _is_view(of) or _is_part(of) or of.__module__ == team.__name__, f"{of} is not a type that messages are made of"
+    assert _is_view(of) or _is_part(of) or of.__module__ == team.__name__, (
+        f"{of} is not a type that messages are made of"
+    )
     return f"[{_shape_name(of)}](#{_shape_name(of).replace(' ', '-')})"
 
 

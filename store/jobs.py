@@ -146,7 +146,9 @@ def open_of_plan(db: Reader, plan_id: str) -> AsyncJob | None:
 
 
 def latest(db: Reader, *, status: str | None = None, plan_id: str | None = None, limit: int = 50) -> list[AsyncJob]:
-    return db.all(AsyncJob, _SQL["latest"], {"status": status, "plan_id": plan_id, "limit": limit})
+    if plan_id is None:
+        return db.all(AsyncJob, _SQL["latest"], {"status": status, "limit": limit})
+    return db.all(AsyncJob, _SQL["latest_of_plan"], {"status": status, "plan_id": plan_id, "limit": limit})
 
 
 def open_page(db: Reader, *, offset: int, limit: int) -> list[AsyncJob]:
@@ -168,7 +170,9 @@ def finished_count(db: Reader) -> int:
 
 
 def count(db: Reader, *, status: str | None = None, plan_id: str | None = None) -> int:
-    return int(db.scalar(_SQL["count"], {"status": status, "plan_id": plan_id}))
+    if plan_id is None:
+        return int(db.scalar(_SQL["count"], {"status": status}))
+    return int(db.scalar(_SQL["count_of_plan"], {"status": status, "plan_id": plan_id}))
 
 
 def running(db: Reader) -> list[AsyncJob]:

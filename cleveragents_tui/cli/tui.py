@@ -18,5 +18,4 @@ def command(session: Session, *, read_only: bool) -> Result[None]:
         )
     from cleveragents_tui.dashboard import main  # noqa: PLC0415  textual is imported there
 
-    main.run(session.paths, session.environ, read_only=read_only)
-    return Result(None)
+    return Result(None, exit_code=main.run(session.paths, session.environ, read_only=read_only))

@@ -9,9 +9,9 @@ from collections.abc import Callable, Iterable, Mapping
 from functools import partial
 from typing import Any, ClassVar
 
-from textual.app import App, SystemCommand
+from rich.traceback import Traceback
+from textual.app import App
 from textual.binding import BindingType
-from textual.command import CommandPalette, Provider
 from textual.reactive import reactive
 from textual.screen import Screen
 
@@ -27,12 +27,6 @@ from daemon import protocol, views
 from store import errors
 from store.config import Config
 from store.paths import Paths
-
-
-def _palette() -> type[Provider]:
-    from cleveragents_tui.dashboard.palette import Everything  # noqa: PLC0415  it needs this module
-
-    return Everything
 
 
 class Dashboard(App[None]):
@@ -51,7 +45,6 @@ class Dashboard(App[None]):
     CSS_PATH = "styles/app.tcss"
     BINDINGS: ClassVar[list[BindingType]] = bindings("app")
     MODES: ClassVar[dict[str, str | Callable[[], Screen[Any]]]] = dict(ROOMS)
-    COMMANDS: ClassVar[set[Any]] = {_palette}
     ENABLE_COMMAND_PALETTE = False  # ours is a verb as the others are
 
     pulse: reactive[Pulse] = reactive(Pulse())
@@ -116,7 +109,7 @@ class Dashboard(App[None]):
     def look(self, theme: str) -> None:
         """Another theme, until the end; `tui.theme` is for good."""
         self.theme = theme
-        self.echo(f"ca config set tui.theme {theme}")
+        self.notify(f"until the end; for good: ca config set tui.theme {theme}", title=theme, markup=False)
 
     def get_theme_variable_defaults(self) -> dict[str, str]:
         """The tones, for themes that are not ours."""
@@ -206,6 +199,16 @@ class Dashboard(App[None]):
         assert isinstance(room, PlansRoom)
         room.select(plan_id)
 
+    def _fatal_error(self) -> None:
+        """A defect. What Textual would print has the local variables of every frame, and among them may be secrets."""
+        error = self._exception
+        if self.environ.get("CLEVERAGENTS_DEBUG") == "1" and error is not None:
+            self.panic(Traceback.from_exception(type(error), error, error.__traceback__, show_locals=False))
+        else:
+            self.panic(
+                f"✘ this is a defect of `ca`: {type(error).__name__}: {error}\n  → CLEVERAGENTS_DEBUG=1 shows where"
+            )
+
     # --- verbs ---------------------------------------------------------------------------------------------------------
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
@@ -252,15 +255,6 @@ class Dashboard(App[None]):
         messages, self.link.messages = self.link.messages, []
         for message in messages:
             self.notify(wording.plain(message), markup=False)
-
-    def open_palette(self) -> None:
-        """Verbs, plans and themes by name."""
-        self.push_screen(CommandPalette(placeholder="Find a verb, a plan, a theme…"))
-
-    def get_system_commands(self, screen: Screen[Any]) -> Iterable[SystemCommand]:
-        """None of Textual's: what can be done is in the table of verbs."""
-        del screen
-        return ()
 
 
 NOTICED = 20

@@ -3,9 +3,20 @@
 from typing import TYPE_CHECKING, cast
 
 from textual.dom import DOMNode
+from textual.markup import escape
+from textual.widget import Widget
 
 if TYPE_CHECKING:
     from cleveragents_tui.dashboard.app import Dashboard
+
+
+def entitle(widget: Widget, title: str, subtitle: str = "") -> None:
+    """The titles in a widget's border; Textual draws all of it anew for one that is given again."""
+    title, subtitle = escape(title), escape(subtitle)
+    if widget.border_title != title:
+        widget.border_title = title
+    if widget.border_subtitle != subtitle:
+        widget.border_subtitle = subtitle
 
 
 def dashboard_of(node: DOMNode) -> "Dashboard":

@@ -15,13 +15,15 @@ from store.paths import Paths
 _ENDING = (signal.SIGHUP, signal.SIGTERM)
 
 
-def run(paths: Paths, environ: Mapping[str, str], *, read_only: bool) -> None:
-    """Show the dashboard until somebody leaves it, the terminal is closed, or a signal ends it."""
+def run(paths: Paths, environ: Mapping[str, str], *, read_only: bool) -> int:
+    """Show the dashboard until somebody leaves it, the terminal is closed, or a signal ends it; returns the exit code."""
     # What was imported stays; drawing makes many small objects that are gone at once. Looking through all of them as often
     # as Python does by default takes a third of the time that a page takes.
     gc.freeze()
     gc.set_threshold(20_000, 20, 100)
-    asyncio.run(_run(Dashboard(paths, environ, read_only=read_only)))
+    app = Dashboard(paths, environ, read_only=read_only)
+    asyncio.run(_run(app))
+    return app.return_code or 0
 
 
 async def _run(app: Dashboard) -> None:

@@ -1,76 +1,148 @@
-"""The command palette: every verb that makes sense now, the plans, and the themes."""
+"""The command palette: every verb that makes sense now, the plans, and the themes, by their names.
 
+Enter takes what fits the text as it stands, however fast it was typed: many verbs act without asking again.
+"""
+
+from collections.abc import Callable, Iterable
 from functools import partial
+from typing import ClassVar, NamedTuple
 
-from textual.command import DiscoveryHit, Hit, Hits, Provider
+from textual import on
+from textual.app import ComposeResult
+from textual.binding import Binding, BindingType
+from textual.containers import Vertical
 from textual.content import Content
-from textual.types import IgnoreReturnCallbackType
+from textual.fuzzy import Matcher
+from textual.screen import ModalScreen
+from textual.widgets import Input, OptionList
+from textual.widgets.option_list import Option
 
 from cleveragents_tui import verbs, wording
-from cleveragents_tui.dashboard.app import Dashboard
+from cleveragents_tui.dashboard.here import dashboard_of
 from cleveragents_tui.dashboard.outline import LISTS
 from cleveragents_tui.dashboard.room import Room
-from daemon import protocol, views
+from daemon import protocol
 from store import errors
 
 PLANS = 10
 """Plans of each list that are offered."""
-Found = tuple[str, IgnoreReturnCallbackType, str]
-"""A title, what it does, and a sentence on it."""
+SHOWN = 100
 
 
-class Everything(Provider):
-    """What can be found by its name."""
+class Entry(NamedTuple):
+    """Something that can be chosen: its title, what it does in a few words, and how."""
 
-    @property
-    def dashboard(self) -> Dashboard:
-        """The application, as what it is."""
-        app = self.app
-        assert isinstance(app, Dashboard)
-        return app
+    title: str
+    note: str
+    act: Callable[[], object]
 
-    def _offered(self) -> list[verbs.Verb]:
-        """Those about what is under the cursor first."""
-        offered = [verb for verb in verbs.VERBS.values() if self.dashboard.offers(verb, self.screen)]
-        here = self.screen.AREAS if isinstance(self.screen, Room) else ()
-        return sorted(offered, key=lambda verb: here.index(verb.area) if verb.area in here else len(here))
 
-    async def discover(self) -> Hits:
-        """What there is before anything was typed."""
-        for verb in self._offered():
-            yield DiscoveryHit(
-                f"{verb.area}: {verb.title}", partial(self.dashboard.action_verb, verb.id), help=verb.help
-            )
+class Palette(ModalScreen[Callable[[], object] | None]):
+    """Type to find, the arrows to choose, enter to do it."""
 
-    async def search(self, query: str) -> Hits:
-        """What fits what was typed: verbs and themes by any of their letters, plans by the daemon's own filter."""
-        matcher = self.matcher(query)
-        for title, act, note in [*self._verbs(), *self._themes()]:
-            score = matcher.match(title)
-            if score > 0:
-                yield Hit(score, matcher.highlight(title), act, help=note)
-        for plan in await self._plans(query):
-            select = partial(self.dashboard.select_plan, plan.plan_id)
-            title = Content(f"plan: {wording.plain(plan.name)}")
-            score = 0.9 if query.lower() in plan.name.lower() else 0.5
-            yield Hit(
-                score, title, select, text=plan.name, help=f"{wording.position(plan)} on {wording.projects(plan)}"
-            )
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("escape", "dismiss", "Close"),
+        Binding("down,ctrl+n", "move(1)", "Next", priority=True),
+        Binding("up,ctrl+p", "move(-1)", "Previous", priority=True),
+    ]
+    DEFAULT_CSS = """
+    Palette {
+        align: center top;
+        .dialog { margin-top: 2; padding: 0 1; width: 90; }
+        Input { border: none; height: 1; padding: 0; background: transparent; }
+        OptionList { height: auto; max-height: 20; border: none; padding: 0; background: transparent; margin-top: 1; }
+    }
+    """
 
-    def _verbs(self) -> list[Found]:
-        act = self.dashboard.action_verb
-        return [(f"{verb.area}: {verb.title}", partial(act, verb.id), verb.help) for verb in self._offered()]
+    def __init__(self, room: Room) -> None:
+        super().__init__()
+        self._room = room
+        self._verbs: list[Entry] = []
+        self._plans: list[Entry] = []
+        self._found: list[Entry] = []
+        self._text = ""
 
-    def _themes(self) -> list[Found]:
-        look = self.dashboard.look
-        return [
-            (f"theme: {name}", partial(look, name), "Until the end") for name in sorted(self.dashboard.available_themes)
-        ]
+    def compose(self) -> ComposeResult:
+        """The text, and what fits it."""
+        with Vertical(classes="dialog") as box:
+            box.border_subtitle = "enter does it · esc leaves"
+            yield Input(placeholder="a verb, a plan, a theme", compact=True)
+            yield OptionList(compact=True)
 
-    async def _plans(self, query: str) -> list[views.PlanView]:
+    def on_mount(self) -> None:
+        """Everything that can be done now, what is about the thing under the cursor first."""
+        dashboard, here = dashboard_of(self), self._room.AREAS
+        offered = [verb for verb in verbs.VERBS.values() if dashboard.offers(verb, self._room)]
+        offered.sort(key=lambda verb: here.index(verb.area) if verb.area in here else len(here))
+        act, look = dashboard.action_verb, dashboard.look
+        self._verbs = [Entry(f"{verb.area}: {verb.title}", verb.help, partial(act, verb.id)) for verb in offered]
+        self._verbs += [Entry(f"theme: {name}", "", partial(look, name)) for name in sorted(dashboard.available_themes)]
+        self._show("")
+
+    @on(Input.Changed)
+    def _typed(self, event: Input.Changed) -> None:
+        text = event.value.strip()
+        self._plans = []
+        self._show(text)
+        self.run_worker(partial(self._find_plans, text), group="plans", exclusive=True, exit_on_error=False)
+
+    async def _find_plans(self, text: str) -> None:
+        """Plans by the daemon's own filter; they join what fits already."""
+        dashboard = dashboard_of(self)
         pages = [protocol.BoardPage(of, 0, PLANS) for of in LISTS]
         try:
-            found = await self.dashboard.link.call(protocol.PlanBoard(pages=pages, filter=query))
+            found = await dashboard.link.call(protocol.PlanBoard(pages=pages, filter=text))
         except errors.CleverAgentsError:
-            return []  # the banner says that the daemon is gone
-        return [plan for page in found.pages for plan in page.plans]
+            return  # the banner says that the daemon is gone
+        self._plans = [
+            Entry(
+                f"plan: {plan.name}",
+                f"{wording.position(plan)} on {wording.projects(plan)}",
+                partial(dashboard.select_plan, plan.plan_id),
+            )
+            for page in found.pages
+            for plan in page.plans
+        ]
+        self._show(text)
+
+    def _show(self, text: str) -> None:
+        chosen = self._chosen if text == self._text else None  # other text, another choice
+        self._text = text
+        self._found = _fitting(text, self._verbs, self._plans)[:SHOWN]
+        options = self.query_one(OptionList)
+        options.clear_options()
+        options.add_options(Option(_line(entry)) for entry in self._found)
+        if self._found:
+            options.highlighted = self._found.index(chosen) if chosen is not None and chosen in self._found else 0
+
+    @property
+    def _chosen(self) -> Entry | None:
+        marked = self.query_one(OptionList).highlighted
+        return self._found[marked] if marked is not None and marked < len(self._found) else None
+
+    def action_move(self, by: int) -> None:
+        """Mark another one."""
+        options = self.query_one(OptionList)
+        if options.highlighted is not None:
+            options.highlighted = (options.highlighted + by) % max(1, len(self._found))
+
+    @on(Input.Submitted)
+    @on(OptionList.OptionSelected)
+    def _done(self) -> None:
+        entry = self._chosen
+        self.dismiss(None if entry is None else entry.act)
+
+
+def _fitting(text: str, known: Iterable[Entry], plans: Iterable[Entry]) -> list[Entry]:
+    """What fits, the best first: titles that hold the text as it is, plans, then titles that have its letters in order."""
+    if not text:
+        return [*known, *plans]
+    matcher, words = Matcher(text), text.lower()
+    whole = [entry for entry in known if words in entry.title.lower()]
+    scored = [(matcher.match(entry.title), entry) for entry in known if entry not in whole]
+    loose = [entry for score, entry in sorted(scored, key=lambda one: -one[0]) if score > 0]
+    return [*whole, *plans, *loose]
+
+
+def _line(entry: Entry) -> Content:
+    return Content.assemble((wording.plain(entry.title), "bold"), (f"  {wording.plain(entry.note)}", "dim"))

@@ -43,6 +43,7 @@ class Room(Screen[None]):
     """
 
     AREAS: ClassVar[tuple[str, ...]] = ()
+    AUTO_FOCUS = ""  # each room knows where the keyboard belongs; what is displayed first is a matter of chance
     HORIZONTAL_BREAKPOINTS: list[tuple[int, str]] | None = [  # noqa: RUF012  as Screen declares it
         (0, "-narrow"),
         (NARROW, "-wide"),

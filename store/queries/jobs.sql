@@ -73,8 +73,11 @@ SELECT * FROM async_jobs WHERE instr(job_id, upper(:part)) ORDER BY job_id DESC 
 SELECT * FROM async_jobs WHERE plan_id = ? AND status IN ('queued', 'running')
 
 -- latest: The newest jobs
+SELECT * FROM async_jobs WHERE :status IS NULL OR status = :status ORDER BY job_id DESC LIMIT :limit
+
+-- latest_of_plan: The newest jobs of one plan
 SELECT * FROM async_jobs
-WHERE (:status IS NULL OR status = :status) AND (:plan_id IS NULL OR plan_id = :plan_id)
+WHERE plan_id = :plan_id AND (:status IS NULL OR status = :status)
 ORDER BY job_id DESC
 LIMIT :limit
 
@@ -94,8 +97,10 @@ SELECT * FROM async_jobs WHERE finished_at IS NOT NULL ORDER BY finished_at DESC
 SELECT count(*) FROM async_jobs WHERE finished_at IS NOT NULL
 
 -- count: How many jobs there are
-SELECT count(*) FROM async_jobs
-WHERE (:status IS NULL OR status = :status) AND (:plan_id IS NULL OR plan_id = :plan_id)
+SELECT count(*) FROM async_jobs WHERE :status IS NULL OR status = :status
+
+-- count_of_plan: How many jobs one plan has
+SELECT count(*) FROM async_jobs WHERE plan_id = :plan_id AND (:status IS NULL OR status = :status)
 
 -- running: The jobs that some worker has
 SELECT * FROM async_jobs WHERE status = 'running' ORDER BY +job_id

@@ -47,6 +47,12 @@ class Seat:
         """Whether a verb can be done now."""
         return self.app.offers(verbs.VERBS[verb])
 
+    def dialog(self) -> str:
+        """What is in the dialog on top, without what shines through around it, in one line."""
+        box = self.app.screen.query(".dialog, .form").first().region
+        lines = self.text().splitlines()[box.y + 1 : box.bottom - 1]
+        return " ".join(" ".join(line[box.x + 1 : box.right - 1] for line in lines).split())
+
     def text(self) -> str:
         """What is on the screen, line by line."""
         lines = self.app.screen._compositor.render_strips()  # pyright: ignore[reportPrivateUsage]  what is painted, without its colours

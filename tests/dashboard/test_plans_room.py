@@ -1,15 +1,19 @@
 """The plans: seen as they happen, acted on by keys, whatever another client or the daemon does meanwhile."""
 
+import asyncio
 import os
 import signal
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from textual.events import Key, Paste
+from textual.widget import Widget
 from textual.widgets import Input, Static
 
 from cleveragents_tui.dashboard.dialogs import Question, Text
 from cleveragents_tui.dashboard.link import Status
+from cleveragents_tui.dashboard.palette import Palette
 from cleveragents_tui.dashboard.screens.apply import ApplyDialog
 from cleveragents_tui.dashboard.screens.plans import PlansRoom
 from cleveragents_tui.dashboard.screens.rollback import StepChoice
@@ -309,6 +313,81 @@ def test_the_filter_shows_what_fits_as_it_is_typed(desk: Home) -> None:
     sit(desk, play)
 
 
+def test_each_plan_has_its_own_diff_also_when_it_has_none(desk: Home) -> None:
+    changed, _ = executed(desk)
+    unchanged = desk.use(desk.action("true"), desk.repository(), profile="manual")
+
+    async def play(seat: Seat) -> None:
+        await go_to(seat, changed)
+        await seat.press("d")
+        await seat.sees("+ new")
+        await go_to(seat, unchanged)
+        await seat.sees("No change yet")
+        assert "+ new" not in seat.text()
+
+    sit(desk, play)
+
+
+def test_the_keyboard_is_in_the_tab_that_a_key_opens(desk: Home) -> None:
+    plan, _ = executed(desk)
+
+    async def play(seat: Seat) -> None:
+        await go_to(seat, plan)
+        for key, tab in (("d", "diff"), ("l", "log"), ("s", "steps"), ("t", "decisions"), ("v", "events")):
+            await seat.press("escape", key)
+            await seat.until(lambda tab=tab: seat.app.focused is not None and has(seat.app.focused, tab))
+
+    sit(desk, play)
+
+
+def has(widget: Widget, tab: str) -> bool:
+    """Whether a widget is in a tab."""
+    return any(node.id == tab for node in widget.ancestors)
+
+
+def test_a_plan_that_is_opened_stays_in_view_wherever_it_moves(desk: Home) -> None:
+    """On a narrow terminal the list is not seen meanwhile, and has no height."""
+    plan, _ = executed(desk)
+
+    async def play(seat: Seat) -> None:
+        await go_to(seat, plan)
+        await seat.press("enter", "a")
+        await seat.sees("merges cleanly")
+        await seat.press("a")
+        await reaches(seat, "apply", "applied")
+        await seat.sees(f"{plan} ─", "applied as worktree")
+
+    sit(desk, play, size=(80, 24))
+
+
+def test_a_child_is_opened_from_the_steps_of_its_parent(desk: Home) -> None:
+    """Its parent is unfolded in the list for it."""
+    plan = desk.use(family(desk, "echo {item_}", ["one", "two"]), desk.repository())
+
+    async def play(seat: Seat) -> None:
+        await go_to(seat, plan)
+        await seat.press("s")
+        await seat.sees("two")
+        await seat.press("down", "down", "enter")
+        await seat.until(lambda: under_cursor(seat).subplan is not None)
+        await seat.press("l")
+        await seat.sees("two")
+
+    sit(desk, play)
+
+
+def test_what_enter_does_in_the_palette_fits_what_was_typed_however_fast(desk: Home) -> None:
+    async def play(seat: Seat) -> None:
+        await seat.press("colon")
+        await seat.until(lambda: isinstance(seat.app.screen, Palette))
+        await seat.until(lambda: isinstance(seat.app.focused, Input))
+        for event in (Paste("theme: gruvbox"), Key("enter", "\r")):
+            seat.app.post_message(event)
+        await seat.until(lambda: seat.app.theme == "gruvbox")
+
+    sit(desk, play)
+
+
 # --- the daemon comes and goes ----------------------------------------------------------------------------------------------
 
 
@@ -333,6 +412,25 @@ def test_a_daemon_that_is_killed_is_missed_and_the_next_one_misses_nothing(home:
 
     sit(home, play)
     assert home.data("daemon", "status")["running"] is True
+
+
+def test_what_was_seen_before_the_daemon_stopped_is_still_seen(desk: Home) -> None:
+    plan, _ = executed(desk)
+    gate = desk.gate()
+    running = desk.use(desk.action(gate.command), desk.repository(), code=None)
+    gate.wait()
+
+    async def play(seat: Seat) -> None:
+        await go_to(seat, running)
+        await seat.sees(plan)
+        await asyncio.to_thread(desk.run, "daemon", "stop")
+        await seat.until(lambda: seat.app.pulse.link.status is Status.GONE)
+        await seat.sees(plan, running)
+        gate.open()
+        desk.run("daemon", "start")
+        await reaches(seat, "execute", "complete")
+
+    sit(desk, play)
 
 
 def test_a_dashboard_without_plans_teaches_how_to_get_one(home: Home) -> None:

@@ -126,10 +126,10 @@ def test_typed_value_is_checked_in_the_words_of_the_command(desk: Home) -> None:
     async def play(seat: Seat) -> None:
         before = written(desk)
         await edit(seat, "async.max_workers")
-        await seat.until(lambda: isinstance(seat.app.screen, Form))
+        await seat.until(lambda: isinstance(seat.app.screen, Form) and isinstance(seat.app.focused, Input))
         await seat.press("9", "0", "enter")
         said = desk.error("config", "set", "async.max_workers", "90", code=2)["message"]
-        await seat.until(lambda: said in " ".join(seat.text().replace("│", " ").split()))
+        await seat.until(lambda: said in seat.dialog())
         assert seat.app.screen.query_one(Input).value == "90"
         assert written(desk) == before
 
@@ -138,7 +138,7 @@ def test_typed_value_is_checked_in_the_words_of_the_command(desk: Home) -> None:
         assert seat.app.echoed == "ca config set async.max_workers 9"
 
         await edit(seat, "server.token")
-        await seat.until(lambda: isinstance(seat.app.screen, Form))
+        await seat.until(lambda: isinstance(seat.app.screen, Form) and isinstance(seat.app.focused, Input))
         await seat.press(*"sekret")
         assert "sekret" not in seat.text()
         await seat.press("enter")

@@ -19,7 +19,7 @@ class World:
     Attributes:
         needs_you, running, queued, done: The root plans, as the board lists them.
         children: The plans below a plan, by its id.
-        diffs, trees, failures, previews, conflicts, reasons: What is told of a plan, by its id.
+        diffs, trees, failures, previews, conflicts: What is told of a plan, by its id.
         refusals: What requests of a class are refused with.
     """
 
@@ -33,14 +33,12 @@ class World:
     failures: Mapping[str, views.PlanErrorsView] = field(default_factory=dict[str, views.PlanErrorsView])
     previews: Mapping[str, views.PlanPreviewView] = field(default_factory=dict[str, views.PlanPreviewView])
     conflicts: Mapping[str, views.PlanConflictsView] = field(default_factory=dict[str, views.PlanConflictsView])
-    reasons: Mapping[str, views.PlanExplainView] = field(default_factory=dict[str, views.PlanExplainView])
     jobs: Sequence[views.JobView] = ()
     workers: Sequence[views.WorkerView] = ()
     locks: Sequence[views.LockView] = ()
     events: Sequence[views.EventView] = ()
     projects: Sequence[views.ProjectView] = ()
     actions: Sequence[views.ActionView] = ()
-    dry_run: views.DryRunView | None = None
     checks: Sequence[views.CheckView] = ()
     server: sync_views.ServerView = field(default_factory=lambda: scenery.server(scenery.sync()))
     sync_conflicts: Sequence[sync_views.SyncConflictView] = ()
@@ -100,8 +98,6 @@ class World:
                 return _known(self.failures, request.plan)
             case protocol.PlanPreview():
                 return _known(self.previews, request.plan)
-            case protocol.PlanExplain():
-                return _known(self.reasons, request.plan)
             case protocol.PlanConflicts():
                 return self._conflicts(request)
             case protocol.JobList():
@@ -116,8 +112,6 @@ class World:
                 return views.ProjectsView(list(self.projects), len(self.projects))
             case protocol.ActionList():
                 return views.ActionsView(list(self.actions), len(self.actions))
-            case protocol.PlanDryRun() if self.dry_run is not None:
-                return self.dry_run
             case protocol.Diagnostics():
                 return self._diagnostics()
             case protocol.ServerStatus():

@@ -4,6 +4,8 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from cleveragents_tui import verbs
+from cleveragents_tui.dashboard.palette import Palette
+from cleveragents_tui.dashboard.room import Room
 from cleveragents_tui.dashboard.screens.help import Help
 
 if TYPE_CHECKING:
@@ -16,7 +18,11 @@ async def _enter(room: str, app: "Dashboard", _subject: Any) -> None:
 
 
 async def palette(app: "Dashboard", _subject: Any) -> None:
-    app.open_palette()
+    room = app.screen
+    assert isinstance(room, Room), "only rooms have the verbs of the dashboard"
+    act = await app.push_screen_wait(Palette(room))
+    if act is not None:
+        act()
 
 
 async def help_(app: "Dashboard", _subject: Any) -> None:

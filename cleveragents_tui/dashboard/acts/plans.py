@@ -46,6 +46,8 @@ async def execute(app: "Dashboard", plan: views.PlanView) -> None:
     """Start Execute, or go on."""
     await app.link.call(protocol.PlanExecute(plan=plan.plan_id))
     app.echo(_command("execute", plan))
+    if isinstance(app.screen, ConflictsScreen):  # everything is settled there, and the plan is what one wants to see
+        app.screen.dismiss()
 
 
 async def apply(app: "Dashboard", plan: views.PlanView) -> None:

@@ -35,6 +35,7 @@ class ConflictsScreen(Room):
     """The conflicts of one plan, and the versions of the one under the cursor."""
 
     TITLE = "Conflicts"
+    AUTO_FOCUS = "ConflictList"
     HELP = """The files that keep a child from entering its plan, or a plan from its project, with their versions side by side.
 A line that differs from the base is marked: + came, ~ changed, − went; ! where both sides differ.
 A choice may be made again until the plan goes on."""  # noqa: RUF001  the sign as it is shown

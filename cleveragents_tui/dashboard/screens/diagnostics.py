@@ -167,6 +167,8 @@ Repair puts right what can be. A damaged store is restored by ca diagnostics --r
         rows.border_subtitle = self._working or (_summary(self._found.summary) if self._found else "")
         self.say_instead("#nothing", "" if self._found else self._working or self.nothing_yet())
         self.query_one("#both").display = self._found is not None
+        if self._found is not None and self.focused is None:
+            self.query_one(CheckRows).focus()
         self._show_check()
 
     def on_rows_moved(self) -> None:

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Iterable, Mapping
+from functools import partial
 from typing import Any, ClassVar
 
 from textual import on
@@ -13,11 +14,13 @@ from textual.widgets import Input
 
 from cleveragents_tui import wording
 from cleveragents_tui.cli import logs
+from cleveragents_tui.dashboard.here import entitle
 from cleveragents_tui.dashboard.room import Room, bindings
 from cleveragents_tui.dashboard.widgets.board import Board, Draft, running_logs
 from cleveragents_tui.dashboard.widgets.plan_pane import PlanPane
 from cleveragents_tui.dashboard.widgets.rows import Rows
-from daemon import views
+from daemon import protocol, views
+from store import errors
 
 TRIES = 4
 """Answers after which what is in view is drawn as it is: lines that move faster than they can be asked for."""
@@ -60,7 +63,6 @@ On a narrow terminal enter opens a plan, and escape goes back to the list.
         board, pane = Board(id="board"), PlanPane(id="plan-pane")
         line = Input(placeholder="words of a name, action or project · enter keeps · esc ends", id="filter")
         holder = Horizontal(board, line, id="board-pane", classes="pane")
-        holder.border_title = "Plans"
         return [Horizontal(holder, pane)]
 
     @property
@@ -103,6 +105,8 @@ On a narrow terminal enter opens a plan, and escape goes back to the list.
     def _show_plan(self) -> None:
         plan = self.board.plan
         self.set_class(self.board.known and not self.board.count and not self.board.filter, "-empty")
+        if plan is None and self.board.count:
+            return  # it is on its way
         if plan is not self.pane.plan or plan is None:
             self.pane.show(plan)
         self.refresh_keys()
@@ -114,7 +118,7 @@ On a narrow terminal enter opens a plan, and escape goes back to the list.
     def _draw_title(self) -> None:
         words = self.board.filter
         holder = self.query_one("#board-pane")
-        holder.border_subtitle = f"filter: {wording.plain(words)}".replace("[", r"\[") if words else ""
+        entitle(holder, "Plans", f"filter: {wording.plain(words)}" if words else "")
 
     # --- what changes with time ----------------------------------------------------------------------------------------
 
@@ -149,8 +153,20 @@ On a narrow terminal enter opens a plan, and escape goes back to the list.
         return self.board.plan if area == "plan" else None
 
     def select(self, plan_id: str) -> None:
-        """Put the cursor on a plan, wherever it is."""
-        self.board.choose(plan_id)
+        """Put the cursor on a plan, wherever it is; of a child all above it are opened."""
+        self.run_worker(partial(self._select, plan_id), group="select", exclusive=True, exit_on_error=False)
+
+    async def _select(self, plan_id: str) -> None:
+        above: list[str] = []
+        try:
+            plan = await self.dashboard.link.call(protocol.PlanShow(plan=plan_id))
+            while plan.parent_plan_id is not None:
+                above.append(plan.parent_plan_id)
+                plan = await self.dashboard.link.call(protocol.PlanShow(plan=plan.parent_plan_id))
+        except errors.CleverAgentsError as error:
+            self.dashboard.complain(error)
+            return
+        self.board.choose(plan_id, above)
         self.keep_up([])
 
     def open(self, tab: str) -> None:

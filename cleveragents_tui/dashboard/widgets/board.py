@@ -122,8 +122,9 @@ class Board(Rows):
         """Headings are jumped over."""
         return isinstance(self._drawn.outline.at(row), Spot)
 
-    def choose(self, plan_id: str) -> None:
-        """Put the cursor on a plan as soon as it is known where that is."""
+    def choose(self, plan_id: str, above: Iterable[str] = ()) -> None:
+        """Put the cursor on a plan as soon as it is known where that is; the plans `above` it show their children."""
+        self._opened |= set(above)
         self._chosen = plan_id
 
     # --- what is asked for, and what came ------------------------------------------------------------------------------
@@ -140,7 +141,16 @@ class Board(Rows):
         view, page = self._view(draft), max(1, self.size.height)
         lines = range(max(0, view.start - page), min(draft.outline.size, view.stop + page))
         spots = [spot for line in lines if isinstance(spot := draft.outline.at(line), Spot)]
-        return [protocol.BoardPage(of, first, min(number, 512)) for of, first, number in windows(spots)]
+        pages = [protocol.BoardPage(of, first, min(number, 512)) for of, first, number in windows(spots)]
+        chosen = self._spot_of_chosen(draft)  # what the keys are about, also when it is not in view
+        return (
+            pages if chosen is None or chosen in spots else [*pages, protocol.BoardPage(chosen.of, chosen.position, 1)]
+        )
+
+    def _spot_of_chosen(self, draft: Draft) -> Spot | None:
+        line = self._line_of_chosen(draft)
+        spot = None if line is None else draft.outline.at(line)
+        return spot if isinstance(spot, Spot) else None
 
     def draft(self, found: views.PlanBoardView, before: Draft | None) -> Draft:
         """The board as the daemon has answered; what was fetched at the same moment before is still so."""
@@ -154,8 +164,10 @@ class Board(Rows):
         return Draft(found.seq, self.filter, outline(found.counts, shown), plans, places, self._asked)
 
     def covers(self, draft: Draft) -> bool:
-        """Whether every line that would be in view has its plan."""
+        """Whether every line that would be in view has its plan, and the one that the cursor is on."""
         spots = [spot for line in self._view(draft) if isinstance(spot := draft.outline.at(line), Spot)]
+        chosen = self._spot_of_chosen(draft)
+        spots += [chosen] if chosen is not None else []
         return all((spot.of, spot.position) in draft.plans for spot in spots)
 
     def _view(self, draft: Draft) -> range:

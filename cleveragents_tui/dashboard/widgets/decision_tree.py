@@ -15,7 +15,7 @@ class DecisionTree(Tree[None]):
     """Decisions below the ones that they follow from; those that a revert made void are struck out, and say so."""
 
     DEFAULT_CSS = """
-    DecisionTree { height: 1fr; background: transparent; padding: 0 1; }
+    DecisionTree { height: 1fr; background: transparent; padding: 0 1; scrollbar-size-horizontal: 0; }
     """
 
     def __init__(self, *, id: str | None = None) -> None:  # noqa: A002  as every widget has it

@@ -10,7 +10,14 @@ class EchoLine(Static):
     """The same on every screen."""
 
     DEFAULT_CSS = """
-    EchoLine { height: 1; padding: 0 2; color: $tone-waiting; background: $background; }
+    EchoLine {
+        height: 1;
+        padding: 0 2;
+        color: $tone-waiting;
+        background: $background;
+        text-wrap: nowrap;
+        text-overflow: ellipsis;
+    }
     """
 
     def on_mount(self) -> None:

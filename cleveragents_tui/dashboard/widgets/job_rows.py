@@ -193,7 +193,7 @@ class JobRows(Rows):
         head = f" {mood.sign} "
         columns = [
             (head, self.tone(mood.tone)),
-            (_column(wording.one_line(name), max(14, width // 4)), Style(bold=mood is Mood.RUNNING)),
+            (_column(wording.one_line(name), max(14, width // 3)), Style(bold=mood is Mood.RUNNING)),
             (_column(job.phase, 11) + worker, dim),
             (_column(how_long(job, self.moment), 15), Style.null()),
             (tried, self.tone(Tone.NEEDS_YOU)),

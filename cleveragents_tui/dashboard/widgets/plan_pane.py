@@ -19,7 +19,7 @@ from textual.widgets import Static, TabbedContent, TabPane
 
 from cleveragents_tui import wording
 from cleveragents_tui.cli import plan_text
-from cleveragents_tui.dashboard.here import dashboard_of
+from cleveragents_tui.dashboard.here import dashboard_of, entitle
 from cleveragents_tui.dashboard.speech import spoken
 from cleveragents_tui.dashboard.stepper import stepper
 from cleveragents_tui.dashboard.widgets.decision_tree import DecisionTree
@@ -52,7 +52,8 @@ class PlanPane(Vertical):
     ]  # fmt: skip
     DEFAULT_CSS = """
     PlanPane { width: 1fr; height: 1fr; }
-    PlanPane #head { height: auto; padding: 0 1; }
+    PlanPane #head { height: 3; padding: 0 1; }
+    PlanPane #head.-welcome { height: auto; }
     PlanPane #body { height: 1fr; }
     PlanPane TabbedContent { height: 1fr; width: 1fr; }
     PlanPane #side-log { display: none; width: 1fr; padding-left: 1; }
@@ -124,22 +125,20 @@ class PlanPane(Vertical):
         """What changes with time: how long the phase has taken."""
         plan = self.plan
         head = self.query_one("#head", Static)
+        head.set_class(plan is None, "-welcome")
         if plan is None:
-            self.border_title = ""
+            entitle(self, "")
             self._said = welcome()
             head.update(self._said)
             return
         now = self.dashboard.now()
-        self.border_title = escape(
-            f"{wording.plain(plan.name)} ─ {wording.short_name(plan.action)} on {wording.projects(plan)}"
-        )
-        bases = {wording.short_commit(base) for base in plan.base.values() if base}
-        self.border_subtitle = escape(
-            f"base {' '.join(sorted(bases))} · {wording.short_id(plan.plan_id)}" if bases else ""
-        )
+        what = f"{wording.short_name(plan.action)} on {wording.projects(plan)}"
+        bases = " ".join(sorted({wording.short_commit(base) for base in plan.base.values() if base}))
+        entitle(self, f"{_title(plan)} ─ {what}", f"base {bases} · {wording.short_id(plan.plan_id)}" if bases else "")
         said = Content("\n").join([stepper(plan, self._jobs, now), *_standing(plan, now)])
         if said != self._said:
-            head.update(said, layout=said.plain.count("\n") != self._said.plain.count("\n"))
+            lines = said.plain.count("\n") != self._said.plain.count("\n")
+            head.update(said, layout=lines and self.screen.has_class("-narrow"))
             self._said = said
 
     @property
@@ -151,11 +150,11 @@ class PlanPane(Vertical):
         """Look at a tab, with the keyboard in it."""
         self.query_one(TabbedContent).active = name
         self.refill()
-        target = self.query_one(f"#{name}", TabPane).query(
-            "StepRows, LogView, DiffView, Tree, EventRows, VerticalScroll"
-        )
-        if target:
-            target.first(Widget).focus()
+        (self.query_one(DiffView).lines if name == "diff" else self._contents(name)).focus()
+
+    def _contents(self, tab: str) -> Widget:
+        found = self.query_one(f"#{tab}", TabPane).query("StepRows, LogView, DecisionTree, EventRows, VerticalScroll")
+        return found.first(Widget)
 
     @on(TabbedContent.TabActivated)
     def _tab_activated(self) -> None:
@@ -211,6 +210,8 @@ class PlanPane(Vertical):
             view.show(path, live=live)
             self._filled[name] = (path, live)
         title = "" if step is None else f"{step.id} · {step.state.replace('_', ' ')} · attempt {step.attempt}"
+        if step is None and plan.children.total:
+            title = "its children have the logs: choose one under Steps"
         more = "   [ ] other steps" if len(_with_logs(plan)) > 1 else ""
         view.border_title = escape(f" {title}{more} ") if title else ""
 
@@ -284,6 +285,12 @@ class PlanPane(Vertical):
         if step is not None:
             self._step = found[(found.index(step) + by) % len(found)].id
             self.refill()
+
+
+def _title(plan: views.PlanView) -> str:
+    """Its name; of a child also what it is for, as the list calls it."""
+    name = wording.plain(plan.name)
+    return name if plan.subplan is None else f"{name} {wording.plain(plan.subplan.item)}"
 
 
 def _with_logs(plan: views.PlanView) -> list[views.StepView]:

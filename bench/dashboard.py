@@ -1,0 +1,182 @@
+"""The dashboard in front of few plans and of many, at rest, and while much is printed: whole processes behind a terminal.
+
+CPU time is that of the process, all its threads, as the scheduler counts it.
+"""
+
+import contextlib
+import select
+import statistics
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Generator, Iterable
+from pathlib import Path
+
+from bench.dashboard_desk import Desk
+from bench.dashboard_flood import Flood
+from bench.dashboard_store import add_action, copied, use
+from bench.dashboard_views import CHANGES, Reader, Taken, first_row
+from bench.idle import cpu
+from bench.measure import Limit, Row, Sample, Settings, alternate, scratch, shown, timed
+from cleveragents_tui.client import Client
+from daemon import protocol
+
+FEW = 100
+_TEXTUAL = [sys.executable, "-c", "import textual.app"]
+
+Act = Callable[[Reader], Taken]
+
+
+def _many(settings: Settings) -> int:
+    return settings.amount(100_000, 10_000)
+
+
+def _first_row(settings: Settings) -> Generator[Sample]:
+    with scratch() as directory:
+        many, few = copied(_many(settings), directory), copied(FEW, directory)
+        with many.daemon(), few.daemon():
+            first_row(few)
+            while True:
+                yield alternate(lambda: first_row(many), lambda: first_row(few), settings.amount(5, 3))
+
+
+def _start(settings: Settings) -> Generator[Sample]:
+    with scratch() as directory:
+        home = copied(FEW, directory)
+        with home.daemon():
+            first_row(home)
+            while True:
+                yield alternate(
+                    lambda: first_row(home),
+                    lambda: timed(lambda: subprocess.run(_TEXTUAL, env=home.environ, check=True)),
+                    settings.amount(5, 3),
+                )
+
+
+@contextlib.contextmanager
+def reading(directory: Path, count: int) -> Generator[Reader]:
+    """A dashboard in front of so many plans, and the daemon behind it."""
+    home = copied(count, directory)
+    with home.daemon() as client, Desk(home) as desk:
+        yield Reader(desk, client)
+
+
+def _page_cpu(settings: Settings) -> Generator[Sample]:
+    with scratch() as directory, reading(directory, _many(settings)) as reader:
+        while True:
+            taken = [reader.page_down() for _ in range(settings.amount(10, 5))]
+            yield Sample(statistics.median(one.cpu for one in taken), 1)
+
+
+def _beside(settings: Settings, name: str, act: Act) -> Generator[Sample]:
+    """Seconds of something with many plans, and with few."""
+    with scratch() as directory, reading(directory, _many(settings)) as many, reading(directory, FEW) as few:
+        taken: list[Taken] = []
+        while True:
+            pairs = [(act(many), act(few)) for _ in range(settings.amount(10, 5))]
+            taken += [ours for ours, _ in pairs]
+            settings.notes[name] = [_costs(taken)]
+            yield Sample(*(statistics.median(one.seconds for one in side) for side in zip(*pairs, strict=True)))
+
+
+def _page(settings: Settings) -> Generator[Sample]:
+    yield from _beside(settings, "dashboard-page", Reader.page_down)
+
+
+def _filter(settings: Settings) -> Generator[Sample]:
+    yield from _beside(settings, "dashboard-filter", Reader.filter)
+
+
+def _tick(settings: Settings) -> Generator[Sample]:
+    """The few are new ones in each round, for there are not many to move."""
+    with scratch() as directory, reading(directory, _many(settings)) as many:
+        taken: list[Taken] = []
+        while True:
+            with scratch() as other, reading(other, FEW) as few:
+                peer = few.tick()
+            taken.append(many.tick())
+            settings.notes["dashboard-tick"] = [_costs(taken)]
+            yield Sample(taken[-1].seconds, peer.seconds)
+
+
+def _costs(taken: Iterable[Taken]) -> str:
+    ours, daemon = (statistics.median(column) for column in zip(*((one.cpu, one.daemon) for one in taken), strict=True))
+    return (
+        f"with many plans it costs the dashboard {shown(ours / 1e3, 's')} of CPU, the daemon {shown(daemon / 1e3, 's')}"
+    )
+
+
+def _at_rest(settings: Settings, name: str, actions: Iterable[str] = ()) -> Generator[Sample]:
+    """Several dashboards in the same half minute, each with a daemon of its own."""
+    seconds = settings.amount(30, 10)
+    with contextlib.ExitStack() as running:
+        desks: list[tuple[Desk, Client]] = []
+        for _ in range(settings.count):
+            home = copied(FEW, running.enter_context(scratch()))
+            client = running.enter_context(home.daemon())
+            for action in actions:
+                add_action(client, "waits", action)
+                running.callback(client.call, protocol.PlanCancel(plan=use(client, "waits", "trusted").plan_id))
+            desks.append((running.enter_context(Desk(home)), client))
+        _listen([desk for desk, _ in desks], 5)
+        before = [(desk.cpu, cpu(client.hello.pid)) for desk, client in desks]
+        _listen([desk for desk, _ in desks], seconds)
+        after = [(desk.cpu, cpu(client.hello.pid)) for desk, client in desks]
+        daemon = statistics.median(one[1] - other[1] for one, other in zip(after, before, strict=True))
+        settings.notes[name] = [f"the daemon beside it takes {shown(daemon / 1e3, 's')} in {seconds} s"]
+        yield from (Sample((one[0] - other[0]) / 1e3, seconds) for one, other in zip(after, before, strict=True))
+
+
+def _listen(desks: list[Desk], seconds: float) -> None:
+    end = time.monotonic() + seconds
+    while (left := end - time.monotonic()) > 0:
+        for desk in select.select(desks, [], [], left)[0]:
+            desk.listen(0)
+
+
+def _idle(settings: Settings) -> Generator[Sample]:
+    yield from _at_rest(settings, "dashboard-idle")
+
+
+def _idle_running(settings: Settings) -> Generator[Sample]:
+    yield from _at_rest(settings, "dashboard-running", ["while sleep 1; do date; done"])
+
+
+def _flood(settings: Settings) -> Generator[Sample]:
+    with scratch() as directory, Flood.opened(directory) as flood:
+        while True:
+            yield alternate(
+                lambda: flood.key(printing=True), lambda: flood.key(printing=False), settings.amount(20, 10)
+            )
+
+
+def _flood_memory(settings: Settings) -> Generator[Sample]:
+    seconds = settings.amount(60, 10)
+    with scratch() as directory, Flood.opened(directory) as flood:
+        begin, end, busy = flood.grow(seconds)
+        hour = (end - begin) * 3600 / seconds
+        settings.notes["dashboard-memory"] = [
+            f"{seconds} s of it took {busy:.0%} of a core; at this pace it would be {hour:+.0f} MiB in an hour"
+        ]
+        yield Sample(end, begin)
+
+
+ROWS = [
+    Row("dashboard-first-row", "dashboard: first data row with 100,000 plans", "the same with 100 plans", "s", _first_row,
+        Limit(1.3), Limit(1.05)),
+    Row("dashboard-page-cpu", "dashboard: one page down at 100,000 plans, CPU", "", "ms", _page_cpu,
+        Limit(20, unit="ms"), Limit(8, unit="ms")),
+    Row("dashboard-page", "dashboard: one page down at 100,000 plans until it is seen", "the same with 100 plans", "s", _page),
+    Row("dashboard-filter", "dashboard: a letter of the filter until its plans are seen, 100,000 plans",
+        "the same with 100 plans", "s", _filter),
+    Row("dashboard-tick", f"dashboard: another client moves {CHANGES} plans, until that is seen, 100,000 plans",
+        "the same with 100 plans", "s", _tick),
+    Row("dashboard-start", "dashboard: start until the first plan is seen, 100 plans", '`python -c "import textual.app"`', "s",
+        _start),
+    Row("dashboard-idle", "dashboard idle, CPU time in half a minute", "the half minute", "s", _idle),
+    Row("dashboard-running", "dashboard with one plan that runs, CPU time in half a minute", "the half minute", "s",
+        _idle_running),
+    Row("dashboard-flood", "dashboard: a key until it is seen while 20 steps print 1,000 lines a second each",
+        "the same while they print nothing", "s", _flood),
+    Row("dashboard-memory", "dashboard: resident memory after a minute of that", "before it", "MiB", _flood_memory),
+]  # fmt: skip
