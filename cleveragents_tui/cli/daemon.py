@@ -49,10 +49,12 @@ def start(session: Session) -> Result[views.DaemonView]:
 def _started(session: Session) -> views.DaemonView:
     found = session.existing()
     if found is not None and not found.hello.draining:
-        session.messages.append(f"the daemon is running already (pid {found.hello.pid})")
-    else:
-        found = starting.start(session.paths.socket, session.environ)
-        session.messages.append(f"started the daemon (pid {found.hello.pid})")
+        with contextlib.suppress(client.ConnectionLostError):  # it died in this moment, and another one is wanted
+            status = found.call(protocol.DaemonStatus())
+            session.messages.append(f"the daemon is running already (pid {found.hello.pid})")
+            return status
+    found = starting.start(session.paths.socket, session.environ)
+    session.messages.append(f"started the daemon (pid {found.hello.pid})")
     return found.call(protocol.DaemonStatus())
 
 

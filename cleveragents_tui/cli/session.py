@@ -21,7 +21,7 @@ READS: frozenset[type] = frozenset({
     protocol.Status, protocol.DaemonStatus, protocol.Diagnostics, protocol.EventList, protocol.PlanList, protocol.PlanShow,
     protocol.PlanTree, protocol.PlanDiff, protocol.PlanErrors, protocol.JobList, protocol.JobShow, protocol.ActionList,
     protocol.ActionShow, protocol.ActorList, protocol.ActorShow, protocol.PlanArtifacts, protocol.PlanExplain,
-    protocol.PlanPreview, protocol.PlanConflicts,
+    protocol.PlanPreview, protocol.PlanConflicts, protocol.PlanBoard, protocol.JobBoard,
     protocol.ProjectList, protocol.ProjectShow, protocol.LockList, protocol.ServerStatus, protocol.SyncStatus,
     protocol.SyncConflicts,
 })  # fmt: skip
@@ -105,7 +105,7 @@ class Session:
         """The connection to the daemon, None when none runs; for commands that never start one."""
         try:
             found = clients.connect(self.paths.socket)
-        except clients.NoDaemonError:
+        except (clients.NoDaemonError, clients.ConnectionLostError):  # the latter is one that has just died
             return None
         self._mention_version(found)
         return found

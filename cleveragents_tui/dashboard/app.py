@@ -12,6 +12,7 @@ from typing import Any, ClassVar
 from rich.traceback import Traceback
 from textual.app import App
 from textual.binding import BindingType
+from textual.css.query import NoMatches
 from textual.reactive import reactive
 from textual.screen import Screen
 
@@ -67,7 +68,8 @@ class Dashboard(App[None]):
         self._happened: list[views.EventView] = []
         self._showing = False
         self._pause = 0.1
-        self._needing: set[str] | None = None
+        self._noticed: set[str] = set()
+        self._opened = clock()
 
     # --- its life ------------------------------------------------------------------------------------------------------
 
@@ -170,15 +172,16 @@ class Dashboard(App[None]):
     def _notice(self, needing: Iterable[views.PlanView]) -> None:
         """Tell of plans that need somebody now and did not when the dashboard looked last."""
         now = {plan.plan_id: plan for plan in needing}
-        news = now.keys() - (self._needing if self._needing is not None else now.keys())
-        for plan_id in news - {self._plan_in_view()}:
+        for plan_id in now.keys() - self._noticed - {self._plan_in_view()}:
             plan = now[plan_id]
+            if wording.seconds(plan.updated_at) < self._opened:
+                continue  # it has waited for longer than anybody has looked
             mood = wording.plan_mood(plan)
             severity = "error" if mood is wording.Mood.FAILED else "information"
             note = wording.one_line(wording.plan_note(plan, self.now()))
             text = f"{mood.sign} {plan.name}: {wording.position(plan)} · {note}".rstrip(" ·")
             self.notify(text, title="A plan needs you", severity=severity, markup=False)
-        self._needing = set(now)
+        self._noticed = set(now) if len(now) < NOTICED else self._noticed | set(now)
 
     def _plan_in_view(self) -> str | None:
         plan: views.PlanView | None = self.screen.subject("plan") if isinstance(self.screen, Room) else None
@@ -226,7 +229,10 @@ class Dashboard(App[None]):
     def _subject(self, verb: verbs.Verb, screen: Screen[Any]) -> Any:
         if verb.area == "app":
             return self.pulse
-        return screen.subject(verb.area) if isinstance(screen, Room) else None
+        try:
+            return screen.subject(verb.area) if isinstance(screen, Room) else None
+        except NoMatches:  # a room is asked for its keys while it is still being put together
+            return None
 
     def action_verb(self, name: str) -> None:
         """Do what a key or the palette stands for."""
@@ -252,9 +258,8 @@ class Dashboard(App[None]):
         self.notify("\n".join(lines), title=error.code.replace("_", " "), severity="error", timeout=10, markup=False)
 
     def _say_messages(self) -> None:
-        messages, self.link.messages = self.link.messages, []
-        for message in messages:
-            self.notify(wording.plain(message), markup=False)
+        while self.link.messages:
+            self.notify(wording.plain(self.link.messages.popleft()), markup=False)
 
 
 NOTICED = 20

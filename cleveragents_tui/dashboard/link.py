@@ -67,13 +67,13 @@ class Link:
 
     Attributes:
         state: How it stands.
-        messages: Sentences that came beside answers, for the user; whoever shows them clears them.
+        messages: Sentences that came beside answers, for the user; whoever shows them takes them out.
     """
 
     def __init__(self, path: Path, environ: Mapping[str, str], tell: Callable[[Told], None]) -> None:
         """`tell` is called in the event loop's thread with every change and every event."""
         self.state = LinkState(Status.CONNECTING)
-        self.messages: list[str] = []
+        self.messages: deque[str] = deque()
         self._path = path
         self._environ = environ
         self._tell = tell
@@ -144,6 +144,7 @@ class Link:
             pause = FIRST_PAUSE
             with contextlib.closing(found):
                 self._serve(found)
+            self._sleep(FIRST_PAUSE)
         self._awake.close()
         self._wake.close()
 
@@ -167,6 +168,8 @@ class Link:
                 self._listen(found)
         except errors.CleverAgentsError as error:
             self._gone(error)
+        except Exception as error:  # noqa: BLE001  a thread that ended unseen would leave a screen that looks alive
+            self._gone(errors.InternalError(f"this is a defect of `ca`: {type(error).__name__}: {error}"))
         finally:
             self._abandon(pending)
 

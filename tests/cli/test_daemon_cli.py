@@ -338,3 +338,12 @@ def test_diagnostics_warns_of_keys_that_nothing_reads(home: Home, key: str) -> N
 
     assert found["summary"]["warnings"] >= 1
     assert any("nothing reads" in check["message"] for check in found["checks"])
+
+
+def test_start_right_after_the_daemon_was_killed_is_a_start(home: Home) -> None:
+    """Whoever connects while the kernel still takes the dead one's socket down is no failure of the next."""
+    for _ in range(5):
+        pid = home.data("daemon", "start")["pid"]
+        os.kill(pid, signal.SIGKILL)
+        assert home.data("daemon", "start")["pid"] != pid
+        os.kill(home.data("daemon", "status")["pid"], signal.SIGKILL)

@@ -293,7 +293,7 @@ async def main():
     size = max(path.stat().st_size for path in home.glob("store.db*"))
     resource.setrlimit(resource.RLIMIT_FSIZE, (size + 5000, resource.RLIM_INFINITY))
     try:
-        await db.write(lambda tx: tx.event("big", text="y" * 200_000))
+        await db.write(lambda tx: tx.event("big", text="y" * 2_000_000))
     except errors.CleverAgentsError as error:
         print(error.code)
     resource.setrlimit(resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
