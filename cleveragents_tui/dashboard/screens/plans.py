@@ -107,7 +107,7 @@ On a narrow terminal enter opens a plan, and escape goes back to the list.
         self.set_class(self.board.known and not self.board.count and not self.board.filter, "-empty")
         if plan is None and self.board.count:
             return  # it is on its way
-        if plan is not self.pane.plan or plan is None:
+        if plan != self.pane.plan or plan is None:
             self.pane.show(plan)
         self.refresh_keys()
 

@@ -112,13 +112,15 @@ class PlanPane(Vertical):
 
     def show(self, plan: views.PlanView | None) -> None:
         """A plan as it is now; another one begins with what it is most likely looked at for."""
-        if plan is not None and (self.plan is None or plan.plan_id != self.plan.plan_id):
+        another = plan is not None and (self.plan is None or plan.plan_id != self.plan.plan_id)
+        if another:
             self._filled.clear()
             self._step, self._jobs = None, []
             self.query_one(EventRows).forget()
         self.plan = plan
         self.query_one("#body").display = plan is not None
-        self.draw_head()
+        if not another or not self.dashboard.pulse.up:
+            self.draw_head()  # else once, with how long its phases took
         self.refill()
 
     def draw_head(self) -> None:

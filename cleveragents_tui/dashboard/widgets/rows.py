@@ -70,6 +70,13 @@ class Rows(ScrollView, can_focus=True):
     cursor: reactive[int] = reactive(0)
     hovered: reactive[int] = reactive(-1)
 
+    _base = Style.null()
+    _width = 0
+
+    def __init__(self, *, id: str | None = None, classes: str | None = None) -> None:  # noqa: A002  as every widget has them
+        super().__init__(id=id, classes=classes)
+        self._tones: dict[tuple[Tone, bool], Style] = {}
+
     class Moved(Message):
         """The cursor is on another line, or another thing is on its line."""
 
@@ -112,14 +119,22 @@ class Rows(ScrollView, can_focus=True):
 
     def tone(self, tone: Tone, *, bold: bool = False) -> Style:
         """How text in a tone is drawn under the theme of the moment."""
-        found = self.get_component_rich_style(f"tone--{tone}", partial=True)
-        return found + Style(bold=True) if bold else found
+        known = self._tones.get((tone, bold))
+        if known is None:
+            known = self.get_component_rich_style(f"tone--{tone}", partial=True) + Style(bold=bold or None)
+            self._tones[tone, bold] = known
+        return known
+
+    def render_lines(self, crop: Region) -> list[Strip]:
+        """What all lines have in common is looked up once for them: it costs more than a line."""
+        self._base, self._width = self.rich_style, self.scrollable_content_region.width
+        self._tones.clear()
+        return super().render_lines(crop)
 
     def render_line(self, y: int) -> Strip:
         """One line of the screen."""
         row = self.scroll_offset.y + y
-        width = self.scrollable_content_region.width
-        base = self.rich_style
+        width, base = self._width, self._base
         if row >= self.count:
             return Strip.blank(width, base)
         strip = Strip([Segment(text, style) for text, style in self.cells(row, width) if text])
