@@ -7,7 +7,7 @@ import asyncio
 import time
 from collections.abc import Callable, Iterable, Mapping
 from functools import partial
-from typing import Any, ClassVar
+from typing import Any, ClassVar, cast
 
 from rich.traceback import Traceback
 from textual.app import App
@@ -15,6 +15,7 @@ from textual.binding import BindingType
 from textual.css.query import NoMatches
 from textual.reactive import reactive
 from textual.screen import Screen
+from textual.worker import Worker, WorkerState
 
 from cleveragents_tui import verbs, wording
 from cleveragents_tui.dashboard import acts, themes
@@ -163,8 +164,8 @@ class Dashboard(App[None]):
     async def _fetch_pulse(self) -> None:
         try:
             status = await self.link.call(protocol.Status(limit=NOTICED))
-        except errors.CleverAgentsError:
-            return  # the banner tells that the daemon is gone
+        except errors.DaemonUnavailableError:
+            return  # the banner tells that it is gone
         self.pulse = Pulse.of(self.link.state, status, self.now())
         self._notice(status.needs_you)
         self._say_messages()
@@ -256,6 +257,17 @@ class Dashboard(App[None]):
         """Say what went wrong, and what to do."""
         lines = [wording.plain(error.message), *(f"→ {one}" for one in error.suggestions)]
         self.notify("\n".join(lines), title=error.code.replace("_", " "), severity="error", timeout=10, markup=False)
+
+    def own_up(self, event: Worker.StateChanged) -> None:
+        """Say that something of ours failed that nobody expected to: it is not the daemon's answer, and not done."""
+        worker = cast("Worker[Any]", event.worker)  # pyright: ignore[reportUnknownMemberType]  Textual leaves its result open
+        if event.state is WorkerState.ERROR:
+            text = f"this is a defect of `ca`: {type(worker.error).__name__}: {worker.error}"
+            self.complain(errors.InternalError(text))
+
+    def on_worker_state_changed(self, event: Worker.StateChanged) -> None:
+        """A verb that failed by a defect is not silent."""
+        self.own_up(event)
 
     def _say_messages(self) -> None:
         while self.link.messages:

@@ -16,6 +16,7 @@ from textual.fuzzy import Matcher
 from textual.screen import ModalScreen
 from textual.widgets import Input, OptionList
 from textual.widgets.option_list import Option
+from textual.worker import Worker
 
 from cleveragents_tui import verbs, wording
 from cleveragents_tui.dashboard.here import dashboard_of
@@ -92,8 +93,8 @@ class Palette(ModalScreen[Callable[[], object] | None]):
         pages = [protocol.BoardPage(of, 0, PLANS) for of in LISTS]
         try:
             found = await dashboard.link.call(protocol.PlanBoard(pages=pages, filter=text))
-        except errors.CleverAgentsError:
-            return  # the banner says that the daemon is gone
+        except errors.DaemonUnavailableError:
+            return  # the banner says so
         self._plans = [
             Entry(
                 f"plan: {plan.name}",
@@ -104,6 +105,10 @@ class Palette(ModalScreen[Callable[[], object] | None]):
             for plan in page.plans
         ]
         self._show(text)
+
+    def on_worker_state_changed(self, event: Worker.StateChanged) -> None:
+        """What failed by a defect is not silent."""
+        dashboard_of(self).own_up(event)
 
     def _show(self, text: str) -> None:
         chosen = self._chosen if text == self._text else None  # other text, another choice

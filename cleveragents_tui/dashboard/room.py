@@ -7,6 +7,7 @@ from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.screen import Screen
 from textual.widget import Widget
+from textual.worker import Worker
 
 from cleveragents_tui import verbs
 from cleveragents_tui.dashboard.here import dashboard_of
@@ -120,6 +121,10 @@ class Room(Screen[None]):
         finally:
             self._filling = False
         self.refresh_keys()
+
+    def on_worker_state_changed(self, event: Worker.StateChanged) -> None:
+        """What failed by a defect is not silent."""
+        self.dashboard.own_up(event)
 
     def refresh_keys(self) -> None:
         """The footer shows what can be done to what is under the cursor now; it is built anew only when that has changed."""

@@ -11,6 +11,7 @@ from textual.events import Key, Paste
 from textual.widget import Widget
 from textual.widgets import Input, Static
 
+from cleveragents_tui.dashboard.acts import ACTS
 from cleveragents_tui.dashboard.dialogs import Question, Text
 from cleveragents_tui.dashboard.link import Status
 from cleveragents_tui.dashboard.palette import Palette
@@ -351,7 +352,10 @@ def test_a_plan_that_is_opened_stays_in_view_wherever_it_moves(desk: Home) -> No
 
     async def play(seat: Seat) -> None:
         await go_to(seat, plan)
-        await seat.press("enter", "a")
+        await seat.press("enter")
+        await seat.sees("Strategize ✔")
+        await seat.until(lambda: seat.offers("plan.apply"))
+        await seat.press("a")
         await seat.sees("merges cleanly")
         await seat.press("a")
         await reaches(seat, "apply", "applied")
@@ -453,6 +457,25 @@ def test_a_dashboard_that_only_reads_offers_nothing_that_changes_anything(desk: 
         await seat.sees("new.txt")
 
     sit(desk, play, read_only=True)
+
+
+def test_a_verb_that_fails_by_a_defect_says_so(desk: Home, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What nobody expected to fail is not silent, and the dashboard goes on."""
+    plan, _ = executed(desk)
+
+    async def broken(*_: object) -> None:
+        raise ZeroDivisionError("by zero")
+
+    monkeypatch.setitem(ACTS, "plan.copy", broken)
+
+    async def play(seat: Seat) -> None:
+        await go_to(seat, plan)
+        await seat.press("y")
+        await seat.sees("ZeroDivisionError: by zero")
+        await seat.press("d")
+        await seat.sees("+ new")
+
+    sit(desk, play)
 
 
 # --- sizes ------------------------------------------------------------------------------------------------------------------

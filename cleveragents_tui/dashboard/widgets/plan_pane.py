@@ -16,6 +16,7 @@ from textual.markup import escape
 from textual.message import Message
 from textual.widget import Widget
 from textual.widgets import Static, TabbedContent, TabPane
+from textual.worker import Worker
 
 from cleveragents_tui import wording
 from cleveragents_tui.cli import plan_text
@@ -179,6 +180,10 @@ class PlanPane(Vertical):
             pass  # the banner says so, and it is filled when the daemon is back
         except errors.CleverAgentsError as error:
             self.dashboard.complain(error)
+
+    def on_worker_state_changed(self, event: Worker.StateChanged) -> None:
+        """What failed by a defect is not silent."""
+        self.dashboard.own_up(event)
 
     def _is_filled(self, what: str, state: object) -> bool:
         """Whether something shows this state already."""
