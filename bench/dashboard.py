@@ -14,7 +14,7 @@ from pathlib import Path
 
 from bench.dashboard_desk import Desk
 from bench.dashboard_flood import Flood
-from bench.dashboard_store import add_action, copied, use
+from bench.dashboard_store import add_action, at_rest, copied, use
 from bench.dashboard_views import CHANGES, Reader, Taken, first_row
 from bench.idle import cpu
 from bench.measure import Limit, Row, Sample, Settings, alternate, scratch, shown, timed
@@ -23,6 +23,7 @@ from daemon import protocol
 
 FEW = 100
 _TEXTUAL = [sys.executable, "-c", "import textual.app"]
+_EMPTY_APP = [sys.executable, "-c", "from textual.app import App; App().run()"]
 
 Act = Callable[[Reader], Taken]
 
@@ -34,7 +35,7 @@ def _many(settings: Settings) -> int:
 def _first_row(settings: Settings) -> Generator[Sample]:
     with scratch() as directory:
         many, few = copied(_many(settings), directory), copied(FEW, directory)
-        with many.daemon(), few.daemon():
+        with at_rest(many), at_rest(few):
             first_row(few)
             while True:
                 yield alternate(lambda: first_row(many), lambda: first_row(few), settings.amount(5, 3))
@@ -43,7 +44,7 @@ def _first_row(settings: Settings) -> Generator[Sample]:
 def _start(settings: Settings) -> Generator[Sample]:
     with scratch() as directory:
         home = copied(FEW, directory)
-        with home.daemon():
+        with at_rest(home):
             first_row(home)
             while True:
                 yield alternate(
@@ -57,7 +58,7 @@ def _start(settings: Settings) -> Generator[Sample]:
 def reading(directory: Path, count: int) -> Generator[Reader]:
     """A dashboard in front of so many plans, and the daemon behind it."""
     home = copied(count, directory)
-    with home.daemon() as client, Desk(home) as desk:
+    with at_rest(home) as client, Desk(home) as desk:
         yield Reader(desk, client)
 
 
@@ -106,40 +107,53 @@ def _costs(taken: Iterable[Taken]) -> str:
     )
 
 
-def _at_rest(settings: Settings, name: str, actions: Iterable[str] = ()) -> Generator[Sample]:
-    """Several dashboards in the same half minute, each with a daemon of its own."""
-    seconds = settings.amount(30, 10)
+@contextlib.contextmanager
+def _left_alone(settings: Settings, actions: Iterable[str] = ()) -> Generator[list[tuple[Desk, Desk, Client]]]:
+    """Several dashboards that are left alone, each beside an empty application of Textual and with a daemon of its own."""
     with contextlib.ExitStack() as running:
-        desks: list[tuple[Desk, Client]] = []
+        desks: list[tuple[Desk, Desk, Client]] = []
         for _ in range(settings.count):
             home = copied(FEW, running.enter_context(scratch()))
-            client = running.enter_context(home.daemon())
+            client = running.enter_context(at_rest(home))
             for action in actions:
                 add_action(client, "waits", action)
                 running.callback(client.call, protocol.PlanCancel(plan=use(client, "waits", "trusted").plan_id))
-            desks.append((running.enter_context(Desk(home)), client))
-        _listen([desk for desk, _ in desks], 5)
-        before = [(desk.cpu, cpu(client.hello.pid)) for desk, client in desks]
-        _listen([desk for desk, _ in desks], seconds)
-        after = [(desk.cpu, cpu(client.hello.pid)) for desk, client in desks]
-        daemon = statistics.median(one[1] - other[1] for one, other in zip(after, before, strict=True))
-        settings.notes[name] = [f"the daemon beside it takes {shown(daemon / 1e3, 's')} in {seconds} s"]
-        yield from (Sample((one[0] - other[0]) / 1e3, seconds) for one, other in zip(after, before, strict=True))
+            ours, peer = (running.enter_context(desk) for desk in (Desk(home), Desk(home, _EMPTY_APP)))
+            desks.append((ours, peer, client))
+        _listen(desks, 8)  # what is shown for some seconds after the start has gone
+        yield desks
 
 
-def _listen(desks: list[Desk], seconds: float) -> None:
+def _spent(settings: Settings, name: str, desks: list[tuple[Desk, Desk, Client]]) -> Iterable[tuple[float, float]]:
+    """Seconds of CPU time that each dashboard and the one beside it take in the same half minute."""
+    seconds = settings.amount(30, 10)
+    before = [(ours.cpu, peer.cpu, cpu(client.hello.pid)) for ours, peer, client in desks]
+    _listen(desks, seconds)
+    after = [(ours.cpu, peer.cpu, cpu(client.hello.pid)) for ours, peer, client in desks]
+    spent = [
+        [(late - early) / 1e3 for early, late in zip(*one, strict=True)] for one in zip(before, after, strict=True)
+    ]
+    daemon = statistics.median(one[2] for one in spent)
+    settings.notes[name] = [f"in {seconds} s; the daemon beside it takes {shown(daemon, 's')}"]
+    return [(ours, peer) for ours, peer, _ in spent]
+
+
+def _listen(desks: list[tuple[Desk, Desk, Client]], seconds: float) -> None:
     end = time.monotonic() + seconds
+    terminals = [desk for ours, peer, _ in desks for desk in (ours, peer)]
     while (left := end - time.monotonic()) > 0:
-        for desk in select.select(desks, [], [], left)[0]:
+        for desk in select.select(terminals, [], [], left)[0]:
             desk.listen(0)
 
 
 def _idle(settings: Settings) -> Generator[Sample]:
-    yield from _at_rest(settings, "dashboard-idle")
+    with _left_alone(settings) as desks:
+        yield from (Sample(ours, peer) for ours, peer in _spent(settings, "dashboard-idle", desks))
 
 
 def _idle_running(settings: Settings) -> Generator[Sample]:
-    yield from _at_rest(settings, "dashboard-running", ["while sleep 1; do date; done"])
+    with _left_alone(settings, ["while sleep 1; do date; done"]) as desks:
+        yield from (Sample(ours, peer) for ours, peer in _spent(settings, "dashboard-running", desks))
 
 
 def _flood(settings: Settings) -> Generator[Sample]:
@@ -173,9 +187,9 @@ ROWS = [
         "the same with 100 plans", "s", _tick),
     Row("dashboard-start", "dashboard: start until the first plan is seen, 100 plans", '`python -c "import textual.app"`', "s",
         _start),
-    Row("dashboard-idle", "dashboard idle, CPU time in half a minute", "the half minute", "s", _idle),
-    Row("dashboard-running", "dashboard with one plan that runs, CPU time in half a minute", "the half minute", "s",
-        _idle_running),
+    Row("dashboard-idle", "dashboard idle, CPU time in half a minute", "an empty Textual application", "s", _idle),
+    Row("dashboard-running", "dashboard with one plan that runs, CPU time in half a minute",
+        "an empty Textual application", "s", _idle_running),
     Row("dashboard-flood", "dashboard: a key until it is seen while 20 steps print 1,000 lines a second each",
         "the same while they print nothing", "s", _flood),
     Row("dashboard-memory", "dashboard: resident memory after a minute of that", "before it", "MiB", _flood_memory),

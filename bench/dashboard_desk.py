@@ -15,7 +15,8 @@ import subprocess
 import sys
 import termios
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from pathlib import Path
 from types import TracebackType
 from typing import Self
 
@@ -94,9 +95,9 @@ class Screen:
 
 
 class Desk:
-    """A dashboard in a process of its own, behind a terminal."""
+    """A dashboard in a process of its own, behind a terminal; or another program, to compare it with."""
 
-    def __init__(self, home: Home) -> None:
+    def __init__(self, home: Home, command: Sequence[str | Path] = (SCRIPTS / "ca", "tui")) -> None:
         self.screen = Screen()
         self._decoder = codecs.getincrementaldecoder("utf-8")()
         self._ours, theirs = pty.openpty()
@@ -104,7 +105,7 @@ class Desk:
         environ = {**home.environ, "TERM": "xterm-256color", "COLORTERM": "truecolor", "LANG": "C.UTF-8"}
         self.begun = self.heard = time.perf_counter()
         self._process = subprocess.Popen(
-            [SCRIPTS / "ca", "tui"], env=environ, stdin=theirs, stdout=theirs, stderr=theirs, start_new_session=True
+            command, env=environ, stdin=theirs, stdout=theirs, stderr=theirs, start_new_session=True
         )
         os.close(theirs)
 

@@ -13,7 +13,7 @@ ROOT = Path(__file__).resolve().parent.parent
 sys.path[0] = str(ROOT)  # what is measured lies there, so it is imported below
 
 from bench.dashboard import reading  # noqa: E402
-from bench.dashboard_store import copied  # noqa: E402
+from bench.dashboard_store import at_rest, copied  # noqa: E402
 from bench.dashboard_views import Taken, first_row  # noqa: E402
 from bench.idle import memory  # noqa: E402
 from bench.measure import scratch, shown  # noqa: E402
@@ -37,7 +37,7 @@ def main() -> None:
 def _size(count: int, times: int) -> Iterable[str]:
     with scratch() as directory:
         home = copied(count, directory)
-        with home.daemon():
+        with at_rest(home):
             first_row(home)
             taken = [first_row(home) for _ in range(max(3, times // 3))]
             yield f"{shown(statistics.median(taken), 's')}, {shown(max(taken), 's')}"

@@ -9,7 +9,8 @@ import contextlib
 import functools
 import os
 import shutil
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Generator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -28,6 +29,10 @@ NEEDING = 300
 """Plans that need somebody in a store that is large enough."""
 APART = 2 * SECOND
 """How long ago each plan was touched after the one before."""
+AGE = 3600 * SECOND
+"""How old the newest ones are: no age on the screen grows by the second."""
+PATIENCE = 120
+"""Seconds for the copy of a store."""
 
 _STEPS = (
     "for name in one two three; do echo a changed line >> $name.txt; done",
@@ -85,6 +90,18 @@ def copied(count: int, directory: Path) -> Home:
     where = directory / f"{count}"
     shutil.copytree(_filled(count), where)
     return Home(where)
+
+
+@contextlib.contextmanager
+def at_rest(home: Home) -> Generator[clients.Client]:
+    """Its daemon, once it has made the copy of the day: of a large store that takes a core for some seconds."""
+    with home.daemon() as client:
+        deadline = time.monotonic() + PATIENCE
+        while not any(home.paths.backups.glob("store-daily-*")):
+            if time.monotonic() > deadline:
+                raise TimeoutError(f"no copy of the store in {home.paths.backups}")
+            time.sleep(0.05)
+        yield client
 
 
 @functools.cache
@@ -166,11 +183,16 @@ def _known(db: Database, plan_id: str) -> Plan:
 
 
 def _copy(tx: Transaction, patterns: dict[str, _Pattern], count: int) -> None:
+    tx.execute(
+        "UPDATE plans SET created_at = created_at - :age, started_at = started_at - :age, "
+        "updated_at = updated_at - :age, finished_at = finished_at - :age",
+        {"age": AGE},
+    )
     kind = _kinds(count)
     for number in range(count):
         what = kind(number)
         stem = "zebra" if number % 50 == 7 else patterns[what].plan.action.removeprefix("local/")
-        patterns[what].copy(tx, f"{stem}-{number:06}", tx.now - (number + 5) * APART)
+        patterns[what].copy(tx, f"{stem}-{number:06}", tx.now - AGE - (number + 5) * APART)
 
 
 def _kinds(count: int) -> Callable[[int], str]:

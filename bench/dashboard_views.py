@@ -105,7 +105,7 @@ class Reader:
         height = self._height - 1  # what is typed takes a line
         taken = self._take("z", exactly(Lines(self._client, "z").names(0, height)))
         self.desk.answer(BACKSPACE, lambda screen: "annotate-" in screen.left)
-        self.desk.press("\r")
+        self.desk.answer("\r", lambda screen: "esc ends" not in screen.left)
         self.desk.settle()
         self._to_the_top()
         return taken

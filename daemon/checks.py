@@ -167,7 +167,7 @@ def modes(paths: Paths, *, repair: bool) -> views.CheckView:
 
 def _wrong_modes(paths: Paths) -> list[tuple[Path, int, int]]:
     """Path, mode and wanted mode; what lies deeper is behind closed directories."""
-    directories = paths.directories
+    directories = dict.fromkeys(paths.directories)  # in a home of its own the socket lies in one of the others
     files = [
         path
         for directory in (paths.data, paths.environments, paths.backups, paths.logs)

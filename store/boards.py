@@ -1,6 +1,7 @@
 """The lists in which plans are shown: root plans by what they mean to the user, children under their parents; page by page.
 
-Nothing here is kept: however many plans there are, a page costs what a page costs.
+However many plans there are, a page costs what a page costs, and what the lists have without a filter is known. A filter looks
+at every row of the board; whoever has an event loop to keep free asks for that in a thread.
 """
 
 import enum
@@ -33,14 +34,19 @@ class Place(NamedTuple):
 
 
 def pattern(text: str) -> str | None:
-    r"""What to filter by, for LIKE: the words of `text` in their order, anything between them; None for no words."""
+    r"""What to filter by, for LIKE: the words of `text` in their order, anything between them; None for no words.
+
+    They are looked for in the name of a plan, its action and its projects, one behind the other.
+    """
     escaped = [word.replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_") for word in text.split()]
     return f"%{'%'.join(escaped)}%" if escaped else None
 
 
 def counts(db: Reader, matching: str | None = None) -> dict[List, int]:
     """How many plans each list has, those that have none left out; `matching` is a pattern."""
-    return {List(name): number for name, number in db.execute(_SQL["counts"], {"pattern": matching})}
+    if matching is None:
+        return {List(name): number for name, number in db.execute(_SQL["counts"])}
+    return {List(name): number for name, number in db.execute(_SQL["counts_of_matching"], {"pattern": matching})}
 
 
 def page(db: Reader, of: List, *, offset: int = 0, limit: int, matching: str | None = None) -> list[Plan]:

@@ -1,10 +1,11 @@
 """The boards: all plans, and all jobs, in the lists that the dashboard shows, page by page."""
 
-from collections.abc import Sequence
+import asyncio
+from collections.abc import Mapping, Sequence
 
 from daemon import lookup, protocol, show, views
-from daemon.calls import Call, Table
-from store import boards, errors, events, jobs, plans
+from daemon.calls import Call, Daemon, Table
+from store import boards, database, errors, events, jobs, plans
 from store.boards import List
 from store.database import Reader
 from store.records import AsyncJob, Plan
@@ -16,15 +17,26 @@ ROWS = 512
 
 
 async def plan_board(call: Call, request: protocol.PlanBoard) -> views.PlanBoardView:
-    """Nothing is awaited in here: the answer is of one moment."""
+    """The answer is of one moment: nothing is awaited while it is put together, and a thread reads in one transaction."""
     _check(request.pages, request.places)
-    db = call.services.db.read
     matching = boards.pattern(request.filter)
+    if matching is None:
+        return _board(call.services.db.read, request, None)
+    return await asyncio.to_thread(_filtered, call.daemon, request, matching)
+
+
+def _filtered(daemon: Daemon, request: protocol.PlanBoard, matching: str) -> views.PlanBoardView:
+    with database.reading(daemon.paths.database, daemon.services.db.clock) as db:
+        db.execute("BEGIN")
+        return _board(db, request, matching)
+
+
+def _board(db: Reader, request: protocol.PlanBoard, matching: str | None) -> views.PlanBoardView:
     counts = boards.counts(db, matching)
     return views.PlanBoardView(
         seq=events.newest(db),
         counts=views.BoardCountsView(**{name.value: counts.get(name, 0) for name in List}),
-        pages=[_page(db, page, matching) for page in request.pages],
+        pages=[_page(db, page, matching, counts) for page in request.pages],
         places=[place for plan_id in request.places if (place := _place(db, plan_id, matching)) is not None],
     )
 
@@ -41,14 +53,18 @@ def _check(pages: Sequence[protocol.BoardPage], places: Sequence[str] = ()) -> N
             )
 
 
-def _page(db: Reader, page: protocol.BoardPage, matching: str | None) -> views.BoardPageView:
-    found = _plans(db, page, matching)
+def _page(
+    db: Reader, page: protocol.BoardPage, matching: str | None, counts: Mapping[List, int]
+) -> views.BoardPageView:
+    found = _plans(db, page, matching, counts)
     return views.BoardPageView(page.of, page.offset, show.plan_list(db, found, 0).plans)
 
 
-def _plans(db: Reader, page: protocol.BoardPage, matching: str | None) -> list[Plan]:
+def _plans(db: Reader, page: protocol.BoardPage, matching: str | None, counts: Mapping[List, int]) -> list[Plan]:
     if page.of in set(List):
-        return boards.page(db, List(page.of), offset=page.offset, limit=page.limit, matching=matching)
+        # no more than there are: what looks for matching ones ends with the last of them, and not with the list
+        limit = max(0, min(page.limit, counts.get(List(page.of), 0) - page.offset))
+        return boards.page(db, List(page.of), offset=page.offset, limit=limit, matching=matching)
     parent = lookup.plan(db, page.of).plan_id
     return boards.children(db, parent, offset=page.offset, limit=page.limit)
 

@@ -84,44 +84,6 @@ CREATE INDEX plans_over ON plans (finished_at) WHERE finished_at IS NOT NULL AND
 CREATE INDEX plans_of_roots ON plans (plan_id) WHERE parent_plan_id IS NULL;
 CREATE INDEX plans_of_roots_by_state ON plans (state, plan_id) WHERE parent_plan_id IS NULL;
 
--- The lists in which root plans are shown: the latest first of those that need somebody and of those that are over, the others
--- as they were made. The index has the view's own expressions, so it is what the view is read from.
-CREATE VIEW board (plan_id, name, action, list, place) AS
-SELECT
-    plan_id,
-    name,
-    action,
-    CASE
-        WHEN state IN ('applied', 'cancelled') THEN 'done'
-        WHEN state = 'processing' THEN 'running'
-        WHEN state = 'queued' AND job_id IS NOT NULL THEN 'queued'
-        ELSE 'needs_you'
-    END,
-    CASE
-        WHEN state IN ('applied', 'cancelled') THEN -coalesce(finished_at, updated_at)
-        WHEN state = 'processing' OR state = 'queued' AND job_id IS NOT NULL THEN 0
-        ELSE -updated_at
-    END
-FROM plans
-WHERE parent_plan_id IS NULL;
-
-CREATE INDEX plans_on_board ON plans (
-    CASE
-        WHEN state IN ('applied', 'cancelled') THEN 'done'
-        WHEN state = 'processing' THEN 'running'
-        WHEN state = 'queued' AND job_id IS NOT NULL THEN 'queued'
-        ELSE 'needs_you'
-    END,
-    CASE
-        WHEN state IN ('applied', 'cancelled') THEN -coalesce(finished_at, updated_at)
-        WHEN state = 'processing' OR state = 'queued' AND job_id IS NOT NULL THEN 0
-        ELSE -updated_at
-    END,
-    plan_id,
-    name,
-    action
-) WHERE parent_plan_id IS NULL;
-
 CREATE TABLE plan_projects (
     plan_id TEXT NOT NULL REFERENCES plans (plan_id) ON DELETE CASCADE,
     position INTEGER NOT NULL,
@@ -144,6 +106,103 @@ CREATE TABLE plan_projects (
 ) STRICT, WITHOUT ROWID;
 
 CREATE INDEX plan_projects_by_project ON plan_projects (project, plan_id);
+
+-- The lists in which root plans are shown, in their order: the latest first of those that need somebody and of those that are
+-- over, the others as they were made. `text` is what is filtered by. Triggers keep it: to look for a word reads narrow rows
+-- and no plans, and how long the lists are is known.
+CREATE TABLE board (
+    list TEXT NOT NULL CHECK (list IN ('needs_you', 'running', 'queued', 'done')),
+    place INTEGER NOT NULL,
+    plan_id TEXT NOT NULL,
+    text TEXT NOT NULL,
+    PRIMARY KEY (list, place, plan_id)
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE board_counts (
+    list TEXT PRIMARY KEY,
+    plans INTEGER NOT NULL
+) STRICT, WITHOUT ROWID;
+
+INSERT INTO board_counts VALUES ('needs_you', 0), ('running', 0), ('queued', 0), ('done', 0);
+
+-- The row of the board that each root plan has.
+CREATE VIEW board_rows (list, place, plan_id, text) AS
+SELECT
+    CASE
+        WHEN state IN ('applied', 'cancelled') THEN 'done'
+        WHEN state = 'processing' THEN 'running'
+        WHEN state = 'queued' AND job_id IS NOT NULL THEN 'queued'
+        ELSE 'needs_you'
+    END,
+    CASE
+        WHEN state IN ('applied', 'cancelled') THEN -coalesce(finished_at, updated_at)
+        WHEN state = 'processing' OR state = 'queued' AND job_id IS NOT NULL THEN 0
+        ELSE -updated_at
+    END,
+    plan_id,
+    concat_ws(' ', name, action, (
+        SELECT group_concat(project, ' ')
+        FROM (SELECT project FROM plan_projects WHERE plan_projects.plan_id = plans.plan_id ORDER BY position)
+    ))
+FROM plans
+WHERE parent_plan_id IS NULL;
+
+CREATE TRIGGER board_plan_made AFTER INSERT ON plans BEGIN
+    INSERT INTO board SELECT * FROM board_rows WHERE plan_id = NEW.plan_id;
+END;
+
+-- A plan's projects come after it; they and its names stay as they are from then on.
+CREATE TRIGGER board_project_came AFTER INSERT ON plan_projects BEGIN
+    UPDATE board
+    SET text = (SELECT text FROM board_rows WHERE plan_id = NEW.plan_id)
+    WHERE (list, place, plan_id) = (SELECT list, place, plan_id FROM board_rows WHERE plan_id = NEW.plan_id);
+END;
+
+-- The view's own expressions, twice: a plan moves often, and this way nothing is looked up for it.
+CREATE TRIGGER board_plan_moved AFTER UPDATE OF state, job_id, updated_at, finished_at ON plans
+WHEN NEW.parent_plan_id IS NULL BEGIN
+    UPDATE board
+    SET list = CASE
+            WHEN NEW.state IN ('applied', 'cancelled') THEN 'done'
+            WHEN NEW.state = 'processing' THEN 'running'
+            WHEN NEW.state = 'queued' AND NEW.job_id IS NOT NULL THEN 'queued'
+            ELSE 'needs_you'
+        END,
+        place = CASE
+            WHEN NEW.state IN ('applied', 'cancelled') THEN -coalesce(NEW.finished_at, NEW.updated_at)
+            WHEN NEW.state = 'processing' OR NEW.state = 'queued' AND NEW.job_id IS NOT NULL THEN 0
+            ELSE -NEW.updated_at
+        END
+    WHERE list = CASE
+            WHEN OLD.state IN ('applied', 'cancelled') THEN 'done'
+            WHEN OLD.state = 'processing' THEN 'running'
+            WHEN OLD.state = 'queued' AND OLD.job_id IS NOT NULL THEN 'queued'
+            ELSE 'needs_you'
+        END
+        AND place = CASE
+            WHEN OLD.state IN ('applied', 'cancelled') THEN -coalesce(OLD.finished_at, OLD.updated_at)
+            WHEN OLD.state = 'processing' OR OLD.state = 'queued' AND OLD.job_id IS NOT NULL THEN 0
+            ELSE -OLD.updated_at
+        END
+        AND plan_id = OLD.plan_id;
+END;
+
+CREATE TRIGGER board_plan_goes BEFORE DELETE ON plans BEGIN
+    DELETE FROM board
+    WHERE (list, place, plan_id) = (SELECT list, place, plan_id FROM board_rows WHERE plan_id = OLD.plan_id);
+END;
+
+CREATE TRIGGER board_longer AFTER INSERT ON board BEGIN
+    UPDATE board_counts SET plans = plans + 1 WHERE list = NEW.list;
+END;
+
+CREATE TRIGGER board_shorter AFTER DELETE ON board BEGIN
+    UPDATE board_counts SET plans = plans - 1 WHERE list = OLD.list;
+END;
+
+CREATE TRIGGER board_changed AFTER UPDATE OF list ON board WHEN OLD.list <> NEW.list BEGIN
+    UPDATE board_counts SET plans = plans + iif(list = NEW.list, 1, -1) WHERE list IN (OLD.list, NEW.list);
+END;
 
 CREATE TABLE steps (
     plan_id TEXT NOT NULL REFERENCES plans (plan_id) ON DELETE CASCADE,

@@ -1,10 +1,8 @@
 -- counts: How many root plans each list has
-SELECT list, count(*) FROM board
-WHERE :pattern IS NULL
-    OR name LIKE :pattern ESCAPE '\'
-    OR action LIKE :pattern ESCAPE '\'
-    OR plan_id IN (SELECT plan_id FROM plan_projects WHERE project LIKE :pattern ESCAPE '\')
-GROUP BY list
+SELECT list, plans FROM board_counts WHERE plans > 0
+
+-- counts_of_matching: How many of those that fit a pattern each list has; it looks at all of them
+SELECT list, count(*) FROM board WHERE text LIKE :pattern ESCAPE '\' GROUP BY list
 
 -- page: Some plans of one list, from the place that :offset counts to
 SELECT plans.*
@@ -16,12 +14,7 @@ ORDER BY page.place, page.plan_id
 SELECT plans.*
 FROM (
     SELECT plan_id, place FROM board
-    WHERE list = :list
-        AND (
-            name LIKE :pattern ESCAPE '\'
-            OR action LIKE :pattern ESCAPE '\'
-            OR plan_id IN (SELECT plan_id FROM plan_projects WHERE project LIKE :pattern ESCAPE '\')
-        )
+    WHERE list = :list AND text LIKE :pattern ESCAPE '\'
     ORDER BY place, plan_id
     LIMIT :limit OFFSET :offset
 ) AS page
@@ -29,21 +22,19 @@ CROSS JOIN plans ON plans.plan_id = page.plan_id
 ORDER BY page.place, page.plan_id
 
 -- where: The list and place of a root plan
-SELECT list, place FROM board WHERE plan_id = ?
+SELECT list, place FROM board_rows WHERE plan_id = ?
 
 -- before: How many plans of a list come before a place in it
 SELECT (SELECT count(*) FROM board WHERE list = :list AND place < :place)
     + (SELECT count(*) FROM board WHERE list = :list AND place = :place AND plan_id < :plan_id)
 
 -- before_matching: The same of those that fit a pattern; NULL when the plan itself does not
-SELECT sum((place, plan_id) < (:place, :plan_id)) FROM board
-WHERE list = :list
-    AND (
-        name LIKE :pattern ESCAPE '\'
-        OR action LIKE :pattern ESCAPE '\'
-        OR plan_id IN (SELECT plan_id FROM plan_projects WHERE project LIKE :pattern ESCAPE '\')
-    )
-HAVING sum(plan_id = :plan_id)
+SELECT count(*) FROM board
+WHERE list = :list AND (place, plan_id) < (:place, :plan_id) AND text LIKE :pattern ESCAPE '\'
+HAVING EXISTS (
+    SELECT 1 FROM board
+    WHERE list = :list AND place = :place AND plan_id = :plan_id AND text LIKE :pattern ESCAPE '\'
+)
 
 -- children: Some children of a plan, by step and in the order in which they enter it
 SELECT plans.* FROM subplans

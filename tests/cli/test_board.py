@@ -39,6 +39,31 @@ def test_a_plan_is_on_one_list_at_a_time_and_told_where(home: Home, daemon: Clie
     assert found.seq == daemon.call(protocol.EventList(limit=1)).events[0].seq
 
 
+def test_a_filter_changes_what_the_lists_have_and_where_things_are(home: Home, daemon: Client) -> None:
+    plans = [home.executed("true") for _ in range(3)]
+    first, second = home.plan(plans[0])["plan_id"], home.plan(plans[2])["plan_id"]
+    home.data("plan", "cancel", plans[1], "--yes")
+    pages = [BoardPage("needs_you", 0, 9), BoardPage("needs_you", 1, 9), BoardPage("done", 0, 9), BoardPage(first)]
+
+    every = daemon.call(PlanBoard(pages=pages, places=[first, second], filter="LOCAL"))
+    one = daemon.call(PlanBoard(pages=pages, places=[first, second], filter=plans[0]))
+    none = daemon.call(PlanBoard(pages=pages, places=[first, second], filter="no such plan"))
+
+    assert [[plan.name for plan in page.plans] for page in every.pages] == [
+        [plans[2], plans[0]],
+        [plans[0]],
+        [plans[1]],
+        [],
+    ]
+    assert [(place.plan_id, place.position) for place in every.places] == [(first, 1), (second, 0)]
+    assert (one.counts.needs_you, one.counts.done) == (1, 0)
+    assert [[plan.name for plan in page.plans] for page in one.pages] == [[plans[0]], [], [], []]
+    assert [(place.plan_id, place.position) for place in one.places] == [(first, 0)]
+    assert (none.counts.needs_you, none.counts.done, none.places) == (0, 0, [])
+    assert [page.plans for page in none.pages] == [[]] * 4
+    assert one.seq == none.seq == daemon.call(protocol.EventList(limit=1)).events[0].seq
+
+
 def test_children_have_pages_and_places_of_their_own(home: Home, daemon: Client) -> None:
     plan = home.use(family(home, "true {item_}", ["a", "b", "c"]), home.repository())
     parent = home.plan(plan)["plan_id"]
@@ -91,9 +116,10 @@ def test_more_than_a_screen_can_use_is_refused(shared: Home, request_: protocol.
         assert found.call(protocol.Ping()) == "pong"
 
 
-def test_a_page_of_a_plan_that_is_none_says_so(daemon: Client) -> None:
+@pytest.mark.parametrize("words", ["", "word"])
+def test_a_page_of_a_plan_that_is_none_says_so(daemon: Client, words: str) -> None:
     with pytest.raises(errors.NotFoundError):
-        daemon.call(PlanBoard(pages=[BoardPage("nosuchplan")]))
+        daemon.call(PlanBoard(pages=[BoardPage("nosuchplan")], filter=words))
 
 
 def test_events_can_be_read_backwards(home: Home, daemon: Client) -> None:

@@ -1,12 +1,13 @@
 """The lists of the board: each root plan in one, in their order, page by page; children under their parents."""
 
+from collections import Counter
 from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from store import boards, plans
+from store import boards, names, plans, raw
 from store.boards import List, Place
 from store.records import Plan
 from store.states import Phase, State
@@ -72,6 +73,9 @@ def test_the_filter_finds_words_of_a_name_an_action_and_a_project_in_their_order
     assert found("FIX pes") == ["fix-types"]
     assert found("pes fix") == []
     assert found("annot") == ["fix-types"]
+    assert found("fix annot") == ["fix-types"]
+    assert found("annot fix") == []
+    assert found("of_ web") == ["of_web"]
     assert found("web%") == ["of_web"]
     assert found("%") == ["of_web"]
     assert found("f_w") == ["of_web"]
@@ -79,6 +83,43 @@ def test_the_filter_finds_words_of_a_name_an_action_and_a_project_in_their_order
     assert boards.counts(store.read, boards.pattern("web")) == {List.NEEDS_YOU: 1}
     assert boards.place(store.read, other, boards.pattern("web")) is None
     assert boards.place(store.read, other, boards.pattern("docs")) == Place(List.NEEDS_YOU, 0)
+
+
+MOVES = [None, *(changes for _, changes in STATES)]
+"""What may happen to a plan: that it goes, or where it moves."""
+
+
+@given(st.lists(st.tuples(st.integers(0, 4), st.sampled_from(MOVES)), max_size=20))
+@settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_the_board_is_kept_while_plans_come_move_and_go(
+    store: Store, happens: list[tuple[int, dict[str, Any] | None]]
+) -> None:
+    """It is what a look at every plan would find; children are not on it."""
+    there: dict[int, Plan] = {}
+    for number, changes in happens:
+        plan = there.pop(number, None)
+        if plan is None:
+            there[number] = add(store, changes or {"parent_plan_id": add(store, {}).plan_id})
+        elif changes is None:
+            key = {"plan_id": plan.plan_id.encode()}
+            store.write(lambda tx, key=key: raw.take_out(tx, "plans", key))
+        else:
+            there[number] = store.write(lambda tx, plan=plan, to=changes: plans.update(tx, plan, **to))
+
+    wanted = store.read.execute("SELECT * FROM board_rows ORDER BY list, place, plan_id")
+    assert store.read.execute("SELECT * FROM board ORDER BY list, place, plan_id") == wanted
+    assert all(text.endswith(" local/work web docs") for *_, text in wanted)
+    counted = Counter(List(name) for name, *_ in wanted)
+    assert boards.counts(store.read) == counted
+    assert boards.counts(store.read, boards.pattern("WORK")) == counted
+
+
+def add(store: Store, changes: dict[str, Any]) -> Plan:
+    """A plan of two projects."""
+    plan = new_plan(names.new_ulid(store.clock.now()), **changes)
+    parts = [part(plan.plan_id, name, position) for position, name in enumerate(["web", "docs"])]
+    store.write(lambda tx: plans.insert(tx, plan, parts))
+    return plan
 
 
 @pytest.mark.parametrize("text", ["", "   ", "\t"])
