@@ -1,6 +1,7 @@
 """What an Apply would do now: the merge, computed beside the project as Apply itself computes it, and thrown away."""
 
 import asyncio
+from typing import Any
 
 from daemon import actions, applying, repositories, views
 from daemon.phases.context import Services, project_of, shown
@@ -20,7 +21,9 @@ async def preview(services: Services, plan: Plan, mode: str) -> views.PlanPrevie
         await asyncio.to_thread(_look, services, plan, project, mode)
         for project in plans.projects(services.db.read, plan.plan_id)
     ]
-    return views.PlanPreviewView(plan.plan_id, diff.digest, mode, found, [check.name for check in action.checks])
+    arguments = damage.document(plan, "arguments_json", dict[str, Any])
+    checks = [views.DryRunCheckView(check.name, actions.render(check.run, arguments)) for check in action.checks]
+    return views.PlanPreviewView(plan.plan_id, diff.digest, mode, found, checks)
 
 
 def _look(services: Services, plan: Plan, project: PlanProject, mode: str) -> views.ProjectPreviewView:

@@ -131,14 +131,21 @@ class ProjectPreviewView(View, frozen=True):
     conflicts: list[ConflictView]
 
 
+class DryRunCheckView(View, frozen=True):
+    """A command that would have to succeed on the merged result before anything is written."""
+
+    name: str
+    run: str
+
+
 class PlanPreviewView(View, frozen=True):
-    """What Apply would do now; `checks` names those that run on the merged result first."""
+    """What Apply would do now; `checks` run on the merged result first."""
 
     plan_id: str
     digest: str
     mode: str
     projects: list[ProjectPreviewView]
-    checks: list[str]
+    checks: list[DryRunCheckView]
 
 
 class PlanView(View, frozen=True):
@@ -658,7 +665,7 @@ class DryRunView(View, frozen=True):
     include: list[str]
     steps: list[dict[str, Any]]
     base: list["DryRunBaseView"]
-    checks: list["DryRunCheckView"]
+    checks: list[DryRunCheckView]
     plans: int
     tree: "DryRunPlanView"
 
@@ -682,11 +689,6 @@ class DryRunBaseView(View, frozen=True):
     modified: int
     base: str
     uncarried: list[str]
-
-
-class DryRunCheckView(View, frozen=True):
-    name: str
-    run: str
 
 
 class DryRunPlanView(View, frozen=True):

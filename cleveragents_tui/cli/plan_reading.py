@@ -101,10 +101,10 @@ def errors_(session: Session, plan: str) -> Result[views.PlanErrorsView]:
 
 
 class StepLog(msgspec.Struct, frozen=True):
-    """The log of one step's last attempt, as programs get it."""
+    """The log of an attempt of a step, as programs get it; an attempt before the last one has no state of its own."""
 
     id: str
-    state: str
+    state: str | None
     attempt: int
     exit_code: int | None
     log: str | None
@@ -121,26 +121,51 @@ class LogsView(msgspec.Struct, frozen=True):
     examples=[
         "ca plan logs fix-types",
         "ca plan logs fix-types --step test > test.log",
+        "ca plan logs fix-types --step test --attempt 1",
         "ca plan logs modernise-3 --child src/api",
     ],
 )
 @click.argument("plan")
 @click.option("--child", metavar="CHILD", help="Of one of its children: an item, or the child's name or id.")
 @click.option("--step", metavar="ID", help="Only this step.")
-def logs_(session: Session, plan: str, child: str | None, step: str | None) -> Result[Any]:
+@click.option("--attempt", type=click.IntRange(min=1), metavar="N", help="Of an earlier attempt of the step.")
+def logs_(session: Session, plan: str, child: str | None, step: str | None, attempt: int | None) -> Result[Any]:
     """The whole output of the steps, byte for byte."""
+    if attempt is not None and step is None:
+        raise click.UsageError("--attempt is of one step: say which with --step")
     found = session.call(protocol.PlanShow(plan=plan))
     if child is not None:
         found = _child(session, found, child)
     chosen = [item for item in found.steps if step is None or item.id == step]
     if step is not None and not chosen:
         raise _no_step(found, step)
+    earlier = attempt is not None and attempt != chosen[0].attempt
+    if attempt is not None and earlier:
+        chosen = [_attempt(session, found, chosen[0], attempt)]
     if session.out.structured:
-        return Result(LogsView(found.plan_id, [_step_log(item) for item in chosen]))
+        return Result(LogsView(found.plan_id, [_step_log(item, earlier=earlier) for item in chosen]))
     _print_logs(session, [item for item in chosen if item.children is None])
     if found.children.total and step is None:
         _mention_children(session, found)
     return Result(None)
+
+
+def _attempt(session: Session, plan: views.PlanView, step: views.StepView, number: int) -> views.StepView:
+    """A step with the log of an earlier attempt.
+
+    Raises:
+        NotFoundError: there is none, or no log of it any more.
+    """
+    made = session.call(protocol.PlanArtifacts(plan=plan.plan_id)).artifacts
+    found = {one.attempt: one.path for one in made if one.kind == "log" and one.step == step.id}  # the latest is last
+    if number > step.attempt or number not in found:
+        known = ", ".join(str(one) for one in sorted(one for one in found if one and one <= step.attempt))
+        raise errors.NotFoundError(
+            f"step {step.id} of {plan.name} has no log of an attempt {number}; it has {known or 'none'}",
+            detail={"plan_id": plan.plan_id, "step": step.id, "attempt": number},
+            suggestions=[f"ca plan artifacts {plan.name}"],
+        )
+    return msgspec.structs.replace(step, attempt=number, exit_code=None, log=found[number])
 
 
 def _child(session: Session, parent: views.PlanView, word: str) -> views.PlanView:
@@ -194,10 +219,10 @@ def _no_step(plan: views.PlanView, step: str) -> errors.NotFoundError:
     )
 
 
-def _step_log(step: views.StepView) -> StepLog:
+def _step_log(step: views.StepView, *, earlier: bool) -> StepLog:
     content = logs.content(step.log)
     text = None if content is None else content.decode(errors="backslashreplace")
-    return StepLog(step.id, step.state, step.attempt, step.exit_code, step.log, text)
+    return StepLog(step.id, None if earlier else step.state, step.attempt, step.exit_code, step.log, text)
 
 
 def _print_logs(session: Session, steps: Sequence[views.StepView]) -> None:

@@ -173,10 +173,15 @@ def about_to_apply(name: str, preview: views.PlanPreviewView, look: Look) -> Ite
         for conflict in project.conflicts:
             yield f"    {look.paint('✘', Tone.FAILED)} {wording.plain(conflict.path)} ({conflict.kind})"
     if preview.checks:
-        yield f"  {look.dim('checked first, on the merged result:')} {wording.plain(', '.join(preview.checks))}"
+        yield f"  {look.dim('checked first, on the merged result:')}"
+        rows = [
+            [wording.one_line(check.name), Cell(wording.one_line(check.run), Tone.WAITING)] for check in preview.checks
+        ]
+        yield from table(look, _CHECKS, rows, heading=False, indent=4)
     yield f"  {look.dim(f'the change {wording.short_digest(preview.digest)}   review: ca plan diff {name}')}"
 
 
+_CHECKS = (Column(), Column(minimum=16))
 _TARGETS = (Column(minimum=8), Column(drop=1), Column(), Column(minimum=16))
 
 

@@ -1,15 +1,13 @@
 """`ca server serve|start|stop|token`: a team server of one's own. Its processes do the work; nothing here opens a store."""
 
 import os
-import subprocess
 import sys
 from collections.abc import Callable, Iterable
 from typing import Any, NoReturn, TypeVar
 
 import click
-import msgspec
 
-from cleveragents_tui import wording
+from cleveragents_tui import hosting, wording
 from cleveragents_tui.cli.commands import NameOf, Noun, make_verb
 from cleveragents_tui.cli.places import absolute
 from cleveragents_tui.cli.session import Session
@@ -20,13 +18,10 @@ from daemon import sync_views
 from daemon.team import orders
 from store import errors, names
 
-PORT = 8420
-RATE = 1000.0
 LOG_LEVELS = ("debug", "info", "warning", "error")
 
 SHORTEST_PART = 4
 """Characters of an id that name it."""
-HOST = (sys.executable, "-P", "-m", "daemon", "server")
 
 S = TypeVar("S", bound=orders.Serve)
 V = TypeVar("V")
@@ -45,9 +40,9 @@ _pid_file = click.option(
 def _serving_options(function: Callable[..., Any]) -> Callable[..., Any]:
     """What `serve` and `start` have in common."""
     options = (
-        click.option("--host", default="127.0.0.1", show_default=True, metavar="HOST", help="Where to listen."),
+        click.option("--host", default=hosting.HOST, show_default=True, metavar="HOST", help="Where to listen."),
         click.option(
-            "--port", type=click.IntRange(0, 65535), default=PORT, show_default=True, help="0 takes a free one."
+            "--port", type=click.IntRange(0, 65535), default=hosting.PORT, show_default=True, help="0 takes a free one."
         ),
         click.option(
             "--workers",
@@ -62,7 +57,7 @@ def _serving_options(function: Callable[..., Any]) -> Callable[..., Any]:
         click.option(
             "--rate-limit",
             type=click.FloatRange(0, 1_000_000),
-            default=RATE,
+            default=hosting.RATE,
             show_default=True,
             metavar="N",
             help="Requests a second and token; 0 is any number.",
@@ -79,7 +74,7 @@ def serve(session: Session, **options: Any) -> NoReturn:
     """Be a team server in the foreground, for service managers; stdout gets one line of JSON when it answers."""
     order = _order(orders.Serve, session, options)
     session.out.stdout.flush()
-    arguments = [*HOST, "serve", _encoded(order)]
+    arguments = [*hosting.COMMAND, "serve", hosting.encoded(order)]
     os.execve(sys.executable, arguments, dict(session.environ))
 
 
@@ -201,40 +196,8 @@ def _path(given: str | None) -> str | None:
     return None if given is None else absolute(given)
 
 
-def _encoded(order: orders.Order) -> str:
-    try:
-        return msgspec.json.encode(order).decode()
-    except UnicodeEncodeError as error:
-        raise errors.InvalidArgumentError(
-            "an argument is not UTF-8", suggestions=["use names and paths that are"]
-        ) from error
-
-
 def _ask(session: Session, order: orders.Order, answer: type[V]) -> V:
-    """Have the host's process carry out an order.
-
-    Raises:
-        CleverAgentsError: why it was not, in its own words.
-    """
-    done = subprocess.run(
-        [*HOST, _encoded(order)],
-        env=dict(session.environ),
-        check=False,
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-    )
-    try:
-        said = msgspec.json.decode(done.stdout, type=dict[str, dict[str, Any]])
-        if "answer" in said:
-            return msgspec.convert(said["answer"], answer)
-        refused = said["error"]
-    except (msgspec.MsgspecError, KeyError) as error:
-        last = (done.stderr + done.stdout).decode(errors="replace").strip().rpartition("\n")[2]
-        raise errors.InternalError(
-            f"the team server's command did not say how it went: {last or f'exit {done.returncode}'}",
-            suggestions=[f"read {session.paths.server_log}"],
-        ) from error
-    raise errors.from_code(refused["code"], refused["message"], refused["detail"], refused["suggestions"])
+    return hosting.ask(session.environ, session.paths.server_log, order, answer)
 
 
 # --- for people -------------------------------------------------------------------------------------------------------

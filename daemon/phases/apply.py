@@ -21,6 +21,8 @@ from store.database import Transaction
 from store.records import JournalEntry, PlanProject
 from store.states import State
 
+SUBJECT = 72
+"""Characters of a commit's subject; what is longer is cut by most of what shows it."""
 TRIES = 5
 """How often Apply begins anew because the project moved while the checks ran."""
 
@@ -112,9 +114,6 @@ async def _prepare_all(context: Context, request: Request) -> list[applying.Prep
 
 async def _prepare(context: Context, project: PlanProject, request: Request) -> applying.Prepared:
     assert project.base is not None and project.tip is not None, "Strategize stored them"  # noqa: PT018  one fact
-    message = (
-        f"{context.action.description or context.action.name}\n\nPlan: {context.plan.plan_id} ({context.plan.name})\n"
-    )
     return await context.blocking(
         applying.prepare,
         context.repository_of(project),
@@ -122,7 +121,7 @@ async def _prepare(context: Context, project: PlanProject, request: Request) -> 
         project.base,
         project.tip,
         request.mode,
-        message=message,
+        message=_message(context),
         branch=f"ca/{context.plan.name}" if request.mode == "branch" else None,
         umask=context.plan.umask,
     )
@@ -234,3 +233,12 @@ async def _finish(context: Context, mode: str, commit: str | None, moved: Sequen
         assert plan.state is State.APPLIED, "a cancel does not reach what is in the project"
 
     await context.write(note)
+
+
+def _message(context: Context) -> str:
+    """What the commit says: a subject that fits, and the whole of it below when that was cut."""
+    what = context.action.description or context.action.name
+    subject = " ".join(what.split())
+    whole = [] if len(subject) <= SUBJECT and subject == what else [what]
+    subject = subject if len(subject) <= SUBJECT else f"{subject[: SUBJECT - 1].rstrip()}…"
+    return "\n\n".join([subject, *whole, f"Plan: {context.plan.plan_id} ({context.plan.name})"]) + "\n"

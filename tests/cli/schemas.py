@@ -337,7 +337,7 @@ FAILED_STEP: Final = record(
     id=TEXT, state=STEP_STATE, attempt=COUNT, exit_code=absent(COUNT), log=absent(TEXT), tail=many(TEXT)
 )
 STEP_LOG: Final = record(
-    id=TEXT, state=STEP_STATE, attempt=COUNT, exit_code=absent(COUNT), log=absent(TEXT), text=absent(TEXT)
+    id=TEXT, state=absent(STEP_STATE), attempt=COUNT, exit_code=absent(COUNT), log=absent(TEXT), text=absent(TEXT)
 )
 FAILED_CHILD: Final = record(
     plan_id=ULID,

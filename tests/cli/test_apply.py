@@ -213,6 +213,20 @@ def test_mode_commit_makes_one_commit_of_the_users_own(shared: Home) -> None:
     assert shared.git(root, "status", "--porcelain") == ""
 
 
+def test_a_commit_for_a_long_description_has_a_subject_that_fits_and_all_of_it_below(shared: Home) -> None:
+    """`ca run` describes its plan by the whole command."""
+    root = shared.repository()
+    what = f"echo {'word ' * 60}> out.txt"
+    plan = shared.executed("echo new > new.txt", project=root, description=what)
+    shared.apply(plan, "--mode", "commit")
+
+    subject, body = shared.git(root, "log", "-1", "--format=%s%x00%b").split("\0")
+    assert len(subject) == 72
+    assert subject.endswith("…")
+    assert what in body
+    assert f"({plan})" in body
+
+
 def test_mode_commit_leaves_the_users_own_edits_uncommitted(shared: Home) -> None:
     root = shared.repository()
     plan = shared.executed(EDIT, project=root)

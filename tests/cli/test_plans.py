@@ -107,6 +107,24 @@ def test_retries_go_on_until_one_succeeds(shared: Home, tmp_path: Path) -> None:
     assert logs == {"flaky.1": "attempt 1\n", "flaky.2": "attempt 2\n"}
 
 
+def test_the_log_of_an_earlier_attempt_can_be_read(shared: Home) -> None:
+    """Also when the attempts were of several jobs; one that never was is said with those that were."""
+    plan = shared.executed("echo one >> tries; echo $(wc -l < tries) tries; exit 3", code=1)
+    shared.run("plan", "execute", plan, "--wait", code=1)
+    step = shared.step(plan, "s1")
+    assert step["attempt"] == 2
+    Path(step["log"]).write_text("the second\n")
+
+    first = shared.run("plan", "logs", plan, "--step", "s1", "--attempt", "1").out
+    assert first.endswith("tries\n")
+    assert shared.run("plan", "logs", plan, "--step", "s1", "--attempt", "2").out == "the second\n"
+    (found,) = shared.data("plan", "logs", plan, "--step", "s1", "--attempt", "1")["steps"]
+    assert (found["attempt"], found["state"], found["exit_code"], found["text"]) == (1, None, None, first)
+    missing = shared.run("plan", "logs", plan, "--step", "s1", "--attempt", "9", code=3)
+    assert "has no log of an attempt 9; it has 1, 2" in missing.err
+    assert "--step" in shared.run("plan", "logs", plan, "--attempt", "1", code=2).err
+
+
 def test_retries_end_with_the_last_failure(shared: Home) -> None:
     run = steps({"id": "bad", "run": "exit 7", "retries": 1})
 

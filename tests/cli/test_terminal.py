@@ -75,7 +75,7 @@ def test_apply_tells_before_it_asks_how_the_merge_will_go(shared: Home) -> None:
     assert "merges cleanly\n" in told("one\ntwo\nthree\n")
     beside = told("one\ntwo\nthree\nmine\n")
     assert "merges cleanly, 1 of them with edits of yours, which are kept" in beside
-    assert "on the merged result: tests" in beside
+    assert "on the merged result:\n    tests  true\n" in beside
     against = told("mine\ntwo\nthree\n")
     assert "collides with your own changes; nothing would be written" in against
     assert "✘ a.txt (content)" in against
