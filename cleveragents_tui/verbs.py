@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 from cleveragents_tui import wording
 from daemon import views
 
-PLACEHOLDERS = ("plan", "job", "lock", "name")
+PLACEHOLDERS = ("plan", "job", "lock", "name", "file")
 
 
 class Verb(NamedTuple):
@@ -55,12 +55,16 @@ class Verb(NamedTuple):
 
 
 def quoted(word: str) -> str:
-    """A word as a shell takes it."""
-    return shlex.quote(wording.printable(word))
+    """A word as a shell takes it, on one line whatever is in it."""
+    word = wording.printable(word)
+    if word.isprintable():
+        return shlex.quote(word)
+    escaped = word.replace("\\", "\\\\").replace("'", "\\'")
+    return "$'" + "".join(char if char.isprintable() else f"\\U{ord(char):08x}" for char in escaped) + "'"
 
 
 def _gone(pulse: Any) -> bool:
-    return not pulse.up
+    return bool(pulse.gone)
 
 
 def _next(verb: str) -> Callable[[views.PlanView], bool]:
@@ -82,6 +86,19 @@ def _in_conflict_or_was(plan: views.PlanView) -> bool:
     return _next("conflicts")(plan) or (plan.error is not None and plan.error.code == "merge_conflict")
 
 
+def _settled_here(conflict: Any) -> bool:
+    """What a plan collides with in its project is the user's own, and nobody else changes it."""
+    return bool(conflict.can_take)
+
+
+def _merged_here(conflict: Any) -> bool:
+    return bool(conflict.can_take) and conflict.merged is not None
+
+
+def _edited_here(conflict: Any) -> bool:
+    return _merged_here(conflict) and bool(conflict.is_text)
+
+
 def _goes_on(plan: views.PlanView) -> bool:
     return plan.state in {"queued", "processing"} and plan.job_id is not None
 
@@ -92,6 +109,10 @@ def _went_wrong(plan: views.PlanView) -> bool:
 
 def _open_job(job: views.JobView) -> bool:
     return job.status in {"queued", "running"}
+
+
+def _of_a_job(lock: views.LockView) -> bool:
+    return lock.owner_id.startswith("job:")
 
 
 def _of_a_user(lock: views.LockView) -> bool:
@@ -107,8 +128,25 @@ def _disconnected(standing: Any) -> bool:
     return standing.sync.namespace is None
 
 
+def _hosts(standing: Any) -> bool:
+    """What this home hosts is known once the daemon has looked."""
+    return standing.server is not None and standing.server.host.running
+
+
+def _hosts_none(standing: Any) -> bool:
+    return standing.server is not None and not standing.server.host.running
+
+
 def _in_conflict(standing: Any) -> bool:
     return standing.conflict is not None
+
+
+def _a_setting(_setting: Any) -> bool:
+    return True
+
+
+def _set_in_file(setting: Any) -> bool:
+    return bool(setting.in_file)
 
 
 _ALL = (
@@ -121,14 +159,14 @@ _ALL = (
     Verb("app", "diagnostics", "6", "Diagnostics", "ca diagnostics", "Check everything that can be checked.", footer=False),
     Verb("app", "palette", "colon,ctrl+p", "Command", "", "Find a verb, a plan or a theme by its name."),
     Verb("app", "help", "question_mark,f1", "Help", "", "What this screen shows, and its keys."),
-    Verb("app", "start", "ctrl+s", "Start the daemon", "ca daemon start", "Start the daemon when it is gone.", _gone,
-         footer=False),
+    Verb("app", "start", "ctrl+r", "Start the daemon", "ca daemon start", "Start the daemon when it is gone.", _gone),
+    Verb("app", "suspend", "ctrl+z", "To the shell", "", "Back to the shell; `fg` comes back.", footer=False),
     Verb("app", "quit", "q", "Quit", "", "Leave; the daemon and the plans go on."),
     # Making work.
     Verb("make", "use", "n", "New", "ca plan use", "Use an action on projects: makes a plan.", writes=True),
     Verb("make", "run", "r", "Run", "ca run", "One command in a sandbox of a project.", writes=True),
     Verb("make", "project", "plus", "Project", "ca project add", "Register a directory that plans may work on.",
-         writes=True, footer=False),
+         writes=True),
     Verb("make", "action", "", "Register an action", "ca action create", "Register an action from its file.", writes=True,
          footer=False),
     # A plan.
@@ -142,21 +180,21 @@ _ALL = (
          _in_conflict_or_was),
     Verb("plan", "undo", "u", "Undo", "ca plan undo {plan}", "Take its change out of the project again.", _next("undo"),
          writes=True, ask="Take the change of {plan} out of the project again?"),
+    Verb("plan", "errors", "E", "Errors", "ca plan errors {plan}", "Why it does not go on.", _went_wrong),
+    Verb("plan", "diff", "d", "Diff", "ca plan diff {plan}", "What it changed.", _any_plan),
+    Verb("plan", "logs", "l", "Log", "ca plan logs {plan}", "What its steps printed, live.", _any_plan),
     Verb("plan", "revert", "R", "Revert", "ca plan revert {plan}", "Back to Strategize; what was decided is kept.",
          _next("revert"), writes=True, ask="Start {plan} over from Strategize?"),
     Verb("plan", "cancel", "X", "Cancel", "ca plan cancel {plan}", "Stop it for good; its work is kept.",
          _next("cancel"), writes=True, ask="Cancel {plan} for good?"),
     Verb("plan", "rollback", "B", "Rollback", "ca plan rollback {plan}", "The sandbox back to the checkpoint of a step.",
          _next("rollback"), writes=True, footer=False),
-    Verb("plan", "logs", "l", "Log", "ca plan logs {plan}", "What its steps printed, live.", _any_plan, footer=False),
     Verb("plan", "follow", "f", "Follow", "ca plan follow {plan}", "The log, and stay at its end.", _goes_on, footer=False),
-    Verb("plan", "diff", "d", "Diff", "ca plan diff {plan}", "What it changed.", _any_plan, footer=False),
     Verb("plan", "show", "s", "Steps", "ca plan show {plan}", "Its steps and children.", _any_plan, footer=False),
     Verb("plan", "tree", "t", "Decisions", "ca plan tree {plan}", "What was decided, by whom and why.", _any_plan,
          footer=False),
     Verb("plan", "events", "v", "Events", "ca events --plan {plan}", "What happened to it, in order.", _any_plan,
          footer=False),
-    Verb("plan", "errors", "E", "Errors", "ca plan errors {plan}", "Why it does not go on.", _went_wrong, footer=False),
     Verb("plan", "explain", "w", "Why", "ca plan explain {plan}", "Why it stands where it stands.", _any_plan, footer=False),
     Verb("plan", "artifacts", "A", "Artifacts", "ca plan artifacts {plan}", "Everything it made that can be reached.",
          _any_plan, footer=False),
@@ -165,6 +203,17 @@ _ALL = (
     Verb("plan", "copy", "y", "Copy", "", "Copy its id to the clipboard.", _any_plan, footer=False),
     Verb("plan", "prune", "", "Prune sandboxes", "ca plan prune", "Remove what plans that are over keep on the disk.",
          writes=True, footer=False),
+    # A conflict of a plan.
+    Verb("conflict", "parent", "p", "Parent's", "ca plan resolve {plan} {file} --take parent",
+         "Take the parent's version.", _settled_here, writes=True),
+    Verb("conflict", "child", "c", "Child's", "ca plan resolve {plan} {file} --take child",
+         "Take the child's version.", _settled_here, writes=True),
+    Verb("conflict", "base", "b", "Base's", "ca plan resolve {plan} {file} --take base",
+         "Take the version that both started from.", _settled_here, writes=True),
+    Verb("conflict", "edit", "o", "Edit", "ca plan resolve {plan} {file} --take edited",
+         "Edit the merged file with $EDITOR, and take it.", _edited_here, writes=True),
+    Verb("conflict", "edited", "t", "Take edited", "ca plan resolve {plan} {file} --take edited",
+         "Take the merged file as it is now.", _merged_here, writes=True),
     # A job.
     Verb("job", "open", "o", "Plan", "ca plan show {plan}", "The plan that it works on.", _any_plan),
     Verb("job", "cancel", "X", "Cancel", "ca job cancel {job}", "Cancel the plan's phase that it carries out.", _open_job,
@@ -172,6 +221,7 @@ _ALL = (
     Verb("job", "prune", "P", "Prune", "ca job prune", "Remove finished jobs that are past their retention.", writes=True,
          ask="Remove the finished jobs that are older than async.retention, with their logs?"),
     # A lock.
+    Verb("lock", "open", "o", "Plan", "ca plan show {plan}", "The plan whose job holds it.", _of_a_job),
     Verb("lock", "release", "D", "Release", "ca lock release {lock}", "Give a lease back in its owner's name.", _of_a_user,
          writes=True, ask="Release {lock} although its holder may still rely on it?"),
     Verb("lock", "clean", "C", "Clean", "ca lock clean", "Remove the leases that anybody may take over.", writes=True),
@@ -184,10 +234,15 @@ _ALL = (
          writes=True),
     Verb("sync", "disconnect", "D", "Disconnect", "ca server disconnect", "Stop syncing; what came stays.", _connected,
          writes=True, ask="Disconnect from the team server?"),
+    Verb("sync", "host", "h", "Host", "ca server start", "Host a team server in this home.", _hosts_none, writes=True),
+    Verb("sync", "token", "t", "Token", "ca server token create --namespace {name}",
+         "A token for the team server of this home, shown once.", _hosts, writes=True),
+    Verb("sync", "stop", "H", "Stop hosting", "ca server stop", "Stop the team server of this home.", _hosts, writes=True,
+         ask="Stop the team server of this home?"),
     # A setting.
     Verb("setting", "edit", "enter,e", "Edit", "ca config set {name}", "Give it another value, checked before it is written.",
-         writes=True),
-    Verb("setting", "unset", "D", "Unset", "ca config unset {name}", "Back to its default.", writes=True),
+         _a_setting, writes=True),
+    Verb("setting", "unset", "D", "Unset", "ca config unset {name}", "Back to its default.", _set_in_file, writes=True),
     # Diagnostics.
     Verb("check", "again", "r", "Again", "ca diagnostics", "Check everything again."),
     Verb("check", "repair", "F", "Repair", "ca diagnostics --repair", "Put right what can be.", writes=True,

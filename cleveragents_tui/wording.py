@@ -4,6 +4,7 @@ Nothing here knows a terminal. A colour only repeats what the word or the sign b
 """
 
 import enum
+import functools
 import re
 from collections.abc import Sequence
 from datetime import datetime
@@ -73,8 +74,12 @@ def one_line(text: str) -> str:
 
 def columns(text: str) -> int:
     """How many columns of a terminal `text` takes."""
-    if text.isascii():
-        return len(text)
+    return len(text) if text.isascii() else _columns(text)
+
+
+@functools.lru_cache(maxsize=1024)
+def _columns(text: str) -> int:
+    """The same few signs and bars stand on all lines."""
     import unicodedata  # noqa: PLC0415  most tables are ASCII and signs
 
     wide = sum(unicodedata.east_asian_width(char) in "WF" for char in text)
@@ -188,6 +193,16 @@ def plan_note(plan: views.PlanView, now: float) -> str:
     if plan.phase == "strategize" and plan.state == "complete":
         return count(len(plan.steps), "step")
     return ""
+
+
+def list_note(plan: views.PlanView, now: float) -> str:
+    """The same where there is little room: of a conflict the files come first."""
+    error = plan.error
+    if error is not None and error.code == "merge_conflict" and plan.state != "applied" and (files := files_of(error)):
+        more = f" and {len(files) - 1} more" if len(files) > 1 else ""
+        item = f" ({files[0].item})" if files[0].item else ""
+        return f"conflict: {files[0].path}{more}{item}"
+    return plan_note(plan, now)
 
 
 def error_note(error: views.ErrorView) -> str:

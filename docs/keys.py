@@ -20,24 +20,26 @@ PLACES: Mapping[str, Sequence[str]] = {
     "The list of plans": ["Board"],
     "The tabs of a plan": ["PlanPane"],
     "A log": ["LogView", "LogPane"],
+    "In every text with lines to compare": ["Reading"],
     "A diff": ["DiffView", "DiffLines"],
     "Searching in a diff": ["SearchLine"],
     "Conflicts of a plan": ["ConflictsScreen", "Versions"],
     "Jobs and workers": ["JobsRoom"],
     "Locks": ["LocksRoom"],
     "Team server": ["ServerRoom"],
-    "A conflict of the sync": ["SyncConflict", "SideBySide"],
+    "A conflict of the sync": ["SyncConflict"],
     "Settings": ["SettingsRoom"],
     "Choosing a value": ["Choice"],
     "Diagnostics": ["DiagnosticsRoom"],
+    "In every dialog": ["Dialog"],
     "Before something is applied": ["ApplyDialog"],
     "Questions": ["Question"],
     "Texts": ["Text"],
     "The palette": ["Palette"],
     "Choosing a step": ["StepChoice"],
-    "Forms": ["Form", "_Toggles", "Picker"],
+    "Forms": ["Form", "_Toggles", "Picker", "PathInput"],
     "The form for a new plan": ["UseForm"],
-    "The form for advice": ["PromptForm"],
+    "A new token of the team server": ["TokenShown"],
     "When there is no action": ["NoActions"],
 }
 """Where keys work, and what has them there; everything that has keys is in here."""
@@ -106,7 +108,7 @@ def _verb_table(of_verbs: Iterable[verbs.Verb]) -> str:
 
 
 def _command(verb: verbs.Verb) -> str:
-    return f"`{verb.command(plan='PLAN', job='JOB', lock='LOCK', name='KEY')}`" if verb.ca else ""
+    return f"`{verb.command(plan='PLAN', job='JOB', lock='LOCK', name='KEY', file='FILE')}`" if verb.ca else ""
 
 
 def _changes(verb: verbs.Verb) -> str:

@@ -24,7 +24,8 @@ def preview(plan: views.PlanView, *, collides: bool = False) -> views.PlanPrevie
         insertions=plan.diff.insertions, deletions=plan.diff.deletions, moved=True,
         edited=[] if collides else ["src/models.py"], conflicts=conflicts if collides else [],
     )  # fmt: skip
-    return views.PlanPreviewView(plan.plan_id, plan.diff.digest, "worktree", [project], ["ruff", "tests"])
+    checks = [views.DryRunCheckView("ruff", "ruff check src"), views.DryRunCheckView("tests", "pytest -q")]
+    return views.PlanPreviewView(plan.plan_id, plan.diff.digest, "worktree", [project], checks)
 
 
 # --- conflicts of children ---------------------------------------------------------------------------------------------------

@@ -74,6 +74,10 @@ class Paths(msgspec.Struct, frozen=True):
         return self.logs / "daemon.log"
 
     @property
+    def dashboard_log(self) -> Path:
+        return self.logs / "tui.log"
+
+    @property
     def jobs(self) -> Path:
         return self.state / "jobs"
 

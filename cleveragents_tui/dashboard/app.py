@@ -10,7 +10,7 @@ from functools import partial
 from typing import Any, ClassVar, cast
 
 from rich.traceback import Traceback
-from textual.app import App
+from textual import events
 from textual.binding import BindingType
 from textual.css.query import NoMatches
 from textual.reactive import reactive
@@ -18,20 +18,21 @@ from textual.screen import Screen
 from textual.worker import Worker, WorkerState
 
 from cleveragents_tui import verbs, wording
-from cleveragents_tui.dashboard import acts, themes
+from cleveragents_tui.dashboard import acts, defects, themes
+from cleveragents_tui.dashboard.keyboard import Keyboard
 from cleveragents_tui.dashboard.link import Link, LinkState, Status, Told
 from cleveragents_tui.dashboard.pulse import Pulse
 from cleveragents_tui.dashboard.room import Room, bindings
 from cleveragents_tui.dashboard.screens.plans import PlansRoom
 from cleveragents_tui.dashboard.screens.rooms import ROOMS
-from cleveragents_tui.dashboard.terminal import set_title
+from cleveragents_tui.dashboard.terminal import keep_title, restore_title, set_title
 from daemon import protocol, views
 from store import errors
 from store.config import Config
 from store.paths import Paths
 
 
-class Dashboard(App[None]):
+class Dashboard(Keyboard):
     """The whole of it.
 
     Attributes:
@@ -70,12 +71,13 @@ class Dashboard(App[None]):
         self._showing = False
         self._pause = 0.1
         self._noticed: set[str] = set()
-        self._opened = clock()
+        self._began = clock()
 
     # --- its life ------------------------------------------------------------------------------------------------------
 
     async def on_mount(self) -> None:
         """Look as configured, go to the first room, and find the daemon."""
+        keep_title(self)
         for theme in themes.OURS:
             self.register_theme(theme)
         self.theme = themes.DARK.name
@@ -85,6 +87,7 @@ class Dashboard(App[None]):
 
     def on_unmount(self) -> None:
         """Hang up; the daemon goes on."""
+        restore_title(self)
         self.link.close()
 
     def setting(self, key: str) -> Any:
@@ -129,6 +132,7 @@ class Dashboard(App[None]):
 
     def _link_changed(self, state: LinkState) -> None:
         self.pulse = self._stale_pulse(state)
+        self._say_messages()
         if state.status is Status.UP:
             self._happened.clear()
             self._take_pulse()
@@ -166,6 +170,9 @@ class Dashboard(App[None]):
             status = await self.link.call(protocol.Status(limit=NOTICED))
         except errors.DaemonUnavailableError:
             return  # the banner tells that it is gone
+        except errors.CleverAgentsError as error:
+            self.complain(error)
+            return
         self.pulse = Pulse.of(self.link.state, status, self.now())
         self._notice(status.needs_you)
         self._say_messages()
@@ -173,16 +180,20 @@ class Dashboard(App[None]):
     def _notice(self, needing: Iterable[views.PlanView]) -> None:
         """Tell of plans that need somebody now and did not when the dashboard looked last."""
         now = {plan.plan_id: plan for plan in needing}
-        for plan_id in now.keys() - self._noticed - {self._plan_in_view()}:
-            plan = now[plan_id]
-            if wording.seconds(plan.updated_at) < self._opened:
-                continue  # it has waited for longer than anybody has looked
-            mood = wording.plan_mood(plan)
-            severity = "error" if mood is wording.Mood.FAILED else "information"
-            note = wording.one_line(wording.plan_note(plan, self.now()))
-            text = f"{mood.sign} {plan.name}: {wording.position(plan)} · {note}".rstrip(" ·")
-            self.notify(text, title="A plan needs you", severity=severity, markup=False)
+        known = self._noticed | {self._plan_in_view()}
+        # Those that have waited for longer than anybody has looked are no news.
+        news = [plan for plan in now.values()
+                if plan.plan_id not in known and wording.seconds(plan.updated_at) >= self._began]  # fmt: skip
+        failed = any(wording.plan_mood(plan) is wording.Mood.FAILED for plan in news)
+        if news:
+            title = "A plan needs you" if len(news) == 1 else f"{len(news)} plans need you"
+            text = "\n".join([*map(self._news, news[:2]), *(["…"] if len(news) > 2 else [])])
+            self.notify(text, title=title, severity="error" if failed else "information", markup=False)
         self._noticed = set(now) if len(now) < NOTICED else self._noticed | set(now)
+
+    def _news(self, plan: views.PlanView) -> str:
+        note = wording.one_line(wording.plan_note(plan, self.now()))
+        return f"{wording.plan_mood(plan).sign} {plan.name}: {wording.position(plan)} · {note}".rstrip(" ·")
 
     def _plan_in_view(self) -> str | None:
         plan: views.PlanView | None = self.screen.subject("plan") if isinstance(self.screen, Room) else None
@@ -206,12 +217,15 @@ class Dashboard(App[None]):
     def _fatal_error(self) -> None:
         """A defect. What Textual would print has the local variables of every frame, and among them may be secrets."""
         error = self._exception
-        if self.environ.get("CLEVERAGENTS_DEBUG") == "1" and error is not None:
+        assert error is not None, "this is called for an exception"
+        if self.environ.get("CLEVERAGENTS_DEBUG") == "1":
             self.panic(Traceback.from_exception(type(error), error, error.__traceback__, show_locals=False))
         else:
-            self.panic(
-                f"✘ this is a defect of `ca`: {type(error).__name__}: {error}\n  → CLEVERAGENTS_DEBUG=1 shows where"
-            )
+            self.panic(f"✘ {_a_defect(error)}\n  → {defects.keep(self.paths.dashboard_log, error)}")
+
+    def action_help_quit(self) -> None:
+        """What ctrl+c means while nothing is marked: whoever presses it wants to leave."""
+        self.notify("q leaves, ctrl+q from everywhere; the daemon and the plans go on", markup=False)
 
     # --- verbs ---------------------------------------------------------------------------------------------------------
 
@@ -238,9 +252,28 @@ class Dashboard(App[None]):
     def action_verb(self, name: str) -> None:
         """Do what a key or the palette stands for."""
         verb = verbs.VERBS[name]
-        self.run_worker(
-            partial(self._do, verb, self._subject(verb, self.screen)), name=name, group="verb", exit_on_error=False
-        )
+        doing = partial(self._do, verb, self._subject(verb, self.screen))
+        self.opens(self.run_worker(doing, name=name, group="verb", exit_on_error=False))
+
+    def on_key(self, event: events.Key) -> None:
+        """A key that would do something else than now is answered, so that nobody wonders whether it arrived."""
+        room = self.screen if self.screen_stack else None  # none when it is about to end
+        if isinstance(room, Room):
+            named = [
+                verb for area in ("app", *room.AREAS) for verb in verbs.of(area) if event.key in verb.key.split(",")
+            ]
+            if named and not any(self.offers(verb) for verb in named) and event.key not in room.active_bindings:
+                self.notify(self._why_not(named[0]), timeout=3, markup=False)
+
+    def _why_not(self, verb: verbs.Verb) -> str:
+        if verb.writes and self.read_only:
+            return f"{verb.title}: this dashboard only reads"
+        if verb.writes and not self.pulse.up:
+            return f"{verb.title}: {self.pulse.link.reason or 'no daemon'}"
+        subject = self._subject(verb, self.screen)
+        if isinstance(subject, views.PlanView):
+            return f"{verb.title}: not now, {wording.plain(subject.name)} is {wording.position(subject)}"
+        return f"{verb.title}: not now"
 
     async def _do(self, verb: verbs.Verb, subject: Any) -> None:
         try:
@@ -261,17 +294,23 @@ class Dashboard(App[None]):
     def own_up(self, event: Worker.StateChanged) -> None:
         """Say that something of ours failed that nobody expected to: it is not the daemon's answer, and not done."""
         worker = cast("Worker[Any]", event.worker)  # pyright: ignore[reportUnknownMemberType]  Textual leaves its result open
-        if event.state is WorkerState.ERROR:
-            text = f"this is a defect of `ca`: {type(worker.error).__name__}: {worker.error}"
-            self.complain(errors.InternalError(text))
+        if event.state is WorkerState.ERROR and worker.error is not None:
+            where = defects.keep(self.paths.dashboard_log, worker.error)
+            self.complain(errors.InternalError(_a_defect(worker.error), suggestions=[where]))
 
     def on_worker_state_changed(self, event: Worker.StateChanged) -> None:
-        """A verb that failed by a defect is not silent."""
+        """A verb that failed by a defect is not silent; what was typed while one was carried out comes now."""
         self.own_up(event)
+        if event.state in {WorkerState.SUCCESS, WorkerState.ERROR, WorkerState.CANCELLED}:
+            self.call_later(self.has_closed)
 
     def _say_messages(self) -> None:
         while self.link.messages:
             self.notify(wording.plain(self.link.messages.popleft()), markup=False)
+
+
+def _a_defect(error: BaseException) -> str:
+    return f"this is a defect of `ca`: {type(error).__name__}: {error}"
 
 
 NOTICED = 20

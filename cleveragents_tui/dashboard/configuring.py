@@ -47,6 +47,11 @@ class Setting(NamedTuple):
         return "invalid" if self.found is None else self.found.level
 
     @property
+    def in_file(self) -> bool:
+        """Whether the file has something for it, which can be taken out; what is none of its values may be from there."""
+        return self.found is None or dict(self.found.chain).get(Level.GLOBAL) is not None
+
+    @property
     def overridden(self) -> bool:
         """Whether what the file says does not hold."""
         return self.found is not None and self.found.level is Level.ENVIRONMENT

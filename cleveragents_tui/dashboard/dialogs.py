@@ -1,17 +1,39 @@
-"""Dialogs that more than one verb needs: a question, and a text to read."""
+"""What all dialogs have in common, and those that more than one verb needs: a question, and a text to read."""
 
-from collections.abc import Sequence
-from typing import ClassVar
+from collections.abc import Iterable, Sequence
+from typing import ClassVar, TypeVar
 
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Horizontal, Vertical, VerticalScroll
 from textual.content import Content
 from textual.screen import ModalScreen
+from textual.widget import Widget
 from textual.widgets import Button, Static
 
+from cleveragents_tui.dashboard.here import dashboard_of
+from cleveragents_tui.dashboard.widgets.key_line import KeyLine
 
-class Question(ModalScreen[bool]):
+R = TypeVar("R")
+
+
+class Dialog(ModalScreen[R]):
+    """Something on top of a room; the last line has its keys then, for those of the room do not work."""
+
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("ctrl+r", "app.verb('app.start')", "Start the daemon", tooltip="Start the daemon when it is gone."),
+    ]
+    DEFAULT_CSS = """
+    Dialog > KeyLine { dock: bottom; }
+    """
+
+    def on_mount(self) -> None:
+        """Whatever else the dialog shows; what was typed ahead is for it."""
+        self.mount(KeyLine())
+        self.call_after_refresh(dashboard_of(self).has_opened)
+
+
+class Question(Dialog[bool]):
     """Yes or no; escape is no, and no is what enter means until somebody moves to yes."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
@@ -51,13 +73,13 @@ class Question(ModalScreen[bool]):
         self.dismiss(answer)
 
 
-class Text(ModalScreen[None]):
+class Text(Dialog[None]):
     """Something to read, and to scroll when it is long."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("escape,q,enter", "dismiss", "Close"),
-        Binding("j", "scroll(1)", show=False),
-        Binding("k", "scroll(-1)", show=False),
+        Binding("j,down", "scroll(1)", "Down"),
+        Binding("k,up", "scroll(-1)", "Up"),
     ]
     DEFAULT_CSS = """
     Text VerticalScroll { height: auto; max-height: 100%; }
@@ -74,7 +96,11 @@ class Text(ModalScreen[None]):
             box.border_title = Content(self._title).markup
             box.border_subtitle = "esc closes"
             with VerticalScroll():
-                yield Static(Content("\n").join(Content(one) if isinstance(one, str) else one for one in self._lines))
+                yield from self.text()
+
+    def text(self) -> Iterable[Widget]:
+        """What there is to read."""
+        yield Static(Content("\n").join(Content(one) if isinstance(one, str) else one for one in self._lines))
 
     def action_scroll(self, by: int) -> None:
         """A line up or down."""

@@ -2,12 +2,16 @@
 
 from typing import TYPE_CHECKING, cast
 
+from textual.binding import Binding
 from textual.dom import DOMNode
 from textual.markup import escape
 from textual.widget import Widget
 
 if TYPE_CHECKING:
     from cleveragents_tui.dashboard.app import Dashboard
+
+MOVING = Binding.Group("Moving about")
+"""Keys that only change what is in view; help has them below those that do something."""
 
 
 def entitle(widget: Widget, title: str, subtitle: str = "") -> None:

@@ -10,6 +10,7 @@ import enum
 import select
 import socket
 import threading
+import time
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
@@ -25,6 +26,10 @@ V = TypeVar("V")
 FIRST_PAUSE = 0.1
 LONGEST_PAUSE = 2.0
 """Seconds between attempts to reach a daemon that is gone; they double from the first."""
+SOON, SELDOM = 2.0, 15.0
+"""Seconds without a word after which the daemon is asked whether it is there: while something is awaited, and while not."""
+ANSWER = 3.0
+"""Seconds within which it has to say so; whatever else it does, it answers that at once."""
 
 
 class Status(enum.Enum):
@@ -32,7 +37,10 @@ class Status(enum.Enum):
 
     CONNECTING = "connecting"  # nothing is known yet
     UP = "up"  # it answers, and tells what happens
-    GONE = "gone"  # what is on the screen is what was
+    SILENT = (
+        "silent"  # it is connected and does not answer: stopped, or its machine is; what is on the screen is what was
+    )
+    GONE = "gone"  # nobody is connected; the same
 
 
 @dataclass(frozen=True)
@@ -81,6 +89,10 @@ class Link:
         self._gate = threading.Lock()  # nothing is asked of a daemon that is gone, to be sent to the next one
         self._last_seq: int | None = None
         self._start_one = True
+        self._start_asked = False
+        self._not_started: errors.CleverAgentsError | None = None
+        self._heard = 0.0
+        self._asked_whether: clients.Pending[str] | None = None
         self._closing = False
         self._awake, self._wake = socket.socketpair()
         self._thread = threading.Thread(target=self._run, name="link", daemon=True)
@@ -97,8 +109,8 @@ class Link:
         self._nudge()
 
     def start_daemon(self) -> None:
-        """Start a daemon at the next attempt, which is now."""
-        self._start_one = True
+        """Start a daemon at the next attempt, which is now; somebody asked for it, whatever the environment says."""
+        self._start_one = self._start_asked = True
         self._nudge()
 
     async def call(self, request: protocol.Request[V], *, timeout: float | None = clients.REQUEST_SECONDS) -> V:
@@ -122,7 +134,8 @@ class Link:
 
     def _unavailable(self) -> errors.DaemonUnavailableError:
         return errors.DaemonUnavailableError(
-            self.state.reason or "the daemon is not there", suggestions=["ca daemon start"]
+            self.state.reason or "the daemon is not there",
+            suggestions=["ca daemon restart" if self.state.status is Status.SILENT else "ca daemon start"],
         )
 
     def _nudge(self) -> None:
@@ -137,7 +150,7 @@ class Link:
             try:
                 found = self._connect()
             except errors.CleverAgentsError as error:
-                self._gone(error)
+                self._gone(self._not_started or error)
                 self._sleep(pause)
                 pause = min(LONGEST_PAUSE, 2 * pause)
                 continue
@@ -152,8 +165,17 @@ class Link:
         """The first time, and when somebody asked for it, a daemon is started; one that was stopped stays so."""
         if not self._start_one:
             return clients.connect(self._path)
-        self._start_one = False
-        return clients.connect_or_start(self._path, self._environ, self.messages.append)
+        asked, self._start_one, self._start_asked = self._start_asked, False, False
+        environ = {
+            name: value for name, value in self._environ.items() if not asked or name != "CLEVERAGENTS_NO_AUTOSTART"
+        }
+        try:
+            return clients.connect_or_start(self._path, environ, self.messages.append)
+        except errors.CleverAgentsError as error:
+            self._not_started = error  # why there is none, as long as there is none
+            if asked:
+                self.messages.append(error.message)  # the answer to the key, also when the banner says it already
+            raise
 
     def _serve(self, found: clients.Client) -> None:
         """Ask, and be told, until the connection ends."""
@@ -161,11 +183,12 @@ class Link:
         try:
             found.subscribe(since=self._last_seq)
             self._last_seq = found.last_seq
+            self._heard, self._asked_whether, self._not_started = time.monotonic(), None, None
             self._change(LinkState(Status.UP, found.hello))
             while not self._closing:
                 self._send(found, pending)
                 self._deliver(found, pending)
-                self._listen(found)
+                self._listen(found, waiting=bool(pending))
         except errors.CleverAgentsError as error:
             self._gone(error)
         except Exception as error:  # noqa: BLE001  a thread that ended unseen would leave a screen that looks alive
@@ -173,14 +196,39 @@ class Link:
         finally:
             self._abandon(pending)
 
-    def _listen(self, found: clients.Client) -> None:
-        """Until the daemon said something, or something is to be asked."""
-        ready, _, _ = select.select([found, self._awake], [], [])
+    def _listen(self, found: clients.Client, *, waiting: bool) -> None:
+        """Until the daemon said something, something is to be asked, or it has been quiet for too long."""
+        ready, _, _ = select.select([found, self._awake], [], [], self._patience(waiting=waiting))
         if self._awake in ready:
             self._awake.recv(4096)
         if found in ready:
             while found.receive(0):
                 pass
+            self._is_heard(found)
+        elif not ready:
+            self._is_quiet(found)
+
+    def _patience(self, *, waiting: bool) -> float | None:
+        """Seconds for which it may still be quiet; None when that has been said already."""
+        if self.state.status is Status.SILENT:
+            return None
+        seconds = ANSWER if self._asked_whether is not None else SOON if waiting else SELDOM
+        return max(0.0, self._heard + seconds - time.monotonic())
+
+    def _is_heard(self, found: clients.Client) -> None:
+        self._heard = time.monotonic()
+        if self._asked_whether is not None and self._asked_whether.ready:
+            self._asked_whether.result()
+            self._asked_whether = None
+        if self.state.status is Status.SILENT:
+            self._change(LinkState(Status.UP, found.hello))
+
+    def _is_quiet(self, found: clients.Client) -> None:
+        """Ask whether it is there; who does not answer that either is not."""
+        if self._asked_whether is None:
+            self._heard, self._asked_whether = time.monotonic(), found.ask(protocol.Ping())
+        else:
+            self._change(LinkState(Status.SILENT, found.hello, "the daemon is not answering"))
 
     def _abandon(self, pending: Iterable[Asked[Any]]) -> None:
         lost = self._unavailable()
@@ -213,7 +261,7 @@ class Link:
 
     def _gone(self, error: errors.CleverAgentsError) -> None:
         state = LinkState(Status.GONE, self.state.hello, error.message)
-        if state != self.state:
+        if state != self.state or self.messages:
             self._change(state)
 
     def _change(self, state: LinkState) -> None:

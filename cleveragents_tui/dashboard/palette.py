@@ -13,12 +13,12 @@ from textual.binding import Binding, BindingType
 from textual.containers import Vertical
 from textual.content import Content
 from textual.fuzzy import Matcher
-from textual.screen import ModalScreen
-from textual.widgets import Input, OptionList
+from textual.widgets import Input, OptionList, Static
 from textual.widgets.option_list import Option
 from textual.worker import Worker
 
 from cleveragents_tui import verbs, wording
+from cleveragents_tui.dashboard.dialogs import Dialog
 from cleveragents_tui.dashboard.here import dashboard_of
 from cleveragents_tui.dashboard.outline import LISTS
 from cleveragents_tui.dashboard.room import Room
@@ -31,14 +31,15 @@ SHOWN = 100
 
 
 class Entry(NamedTuple):
-    """Something that can be chosen: its title, what it does in a few words, and how."""
+    """Something that can be chosen: its title, what it does in a few words, how, and the key that does the same."""
 
     title: str
     note: str
     act: Callable[[], object]
+    key: str = ""
 
 
-class Palette(ModalScreen[Callable[[], object] | None]):
+class Palette(Dialog[Callable[[], object] | None]):
     """Type to find, the arrows to choose, enter to do it."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
@@ -48,7 +49,6 @@ class Palette(ModalScreen[Callable[[], object] | None]):
     ]
     DEFAULT_CSS = """
     Palette {
-        align: center top;
         .dialog { margin-top: 2; padding: 0 1; width: 90; }
         Input { border: none; height: 1; padding: 0; background: transparent; }
         OptionList { height: auto; max-height: 20; border: none; padding: 0; background: transparent; margin-top: 1; }
@@ -61,7 +61,7 @@ class Palette(ModalScreen[Callable[[], object] | None]):
         self._verbs: list[Entry] = []
         self._plans: list[Entry] = []
         self._found: list[Entry] = []
-        self._text = ""
+        self._moved = False
 
     def compose(self) -> ComposeResult:
         """The text, and what fits it."""
@@ -69,6 +69,7 @@ class Palette(ModalScreen[Callable[[], object] | None]):
             box.border_subtitle = "enter does it · esc leaves"
             yield Input(placeholder="a verb, a plan, a theme", compact=True)
             yield OptionList(compact=True)
+            yield Static("nothing is called that", classes="nothing")
 
     def on_mount(self) -> None:
         """Everything that can be done now, what is about the thing under the cursor first."""
@@ -76,14 +77,31 @@ class Palette(ModalScreen[Callable[[], object] | None]):
         offered = [verb for verb in verbs.VERBS.values() if dashboard.offers(verb, self._room)]
         offered.sort(key=lambda verb: here.index(verb.area) if verb.area in here else len(here))
         act, look = dashboard.action_verb, dashboard.look
-        self._verbs = [Entry(f"{verb.area}: {verb.title}", verb.help, partial(act, verb.id)) for verb in offered]
-        self._verbs += [Entry(f"theme: {name}", "", partial(look, name)) for name in sorted(dashboard.available_themes)]
+        plan = self._room.subject("plan")
+        about = {} if plan is None else {"plan": f"{plan.name} · "}
+        self._verbs = [
+            Entry(
+                f"{verb.area}: {verb.title}",
+                about.get(verb.area, "") + verb.help,
+                partial(act, verb.id),
+                self._key(verb),
+            )
+            for verb in offered
+        ]
+        self._verbs += [
+            Entry(f"theme: {name}", "this one now" if name == dashboard.theme else "", partial(look, name))
+            for name in sorted(dashboard.available_themes)
+        ]
         self._show("")
+
+    def _key(self, verb: verbs.Verb) -> str:
+        key = verb.key.partition(",")[0]
+        return dashboard_of(self).get_key_display(Binding(key, "")) if key else ""
 
     @on(Input.Changed)
     def _typed(self, event: Input.Changed) -> None:
         text = event.value.strip()
-        self._plans = []
+        self._plans, self._moved = [], False
         self._show(text)
         self.run_worker(partial(self._find_plans, text), group="plans", exclusive=True, exit_on_error=False)
 
@@ -111,11 +129,11 @@ class Palette(ModalScreen[Callable[[], object] | None]):
         dashboard_of(self).own_up(event)
 
     def _show(self, text: str) -> None:
-        chosen = self._chosen if text == self._text else None  # other text, another choice
-        self._text = text
+        chosen = self._chosen if self._moved else None
         self._found = _fitting(text, self._verbs, self._plans)[:SHOWN]
         options = self.query_one(OptionList)
         options.clear_options()
+        self.query_one(".nothing").display = not self._found
         options.add_options(Option(_line(entry)) for entry in self._found)
         if self._found:
             options.highlighted = self._found.index(chosen) if chosen is not None and chosen in self._found else 0
@@ -129,13 +147,15 @@ class Palette(ModalScreen[Callable[[], object] | None]):
         """Mark another one."""
         options = self.query_one(OptionList)
         if options.highlighted is not None:
+            self._moved = True
             options.highlighted = (options.highlighted + by) % max(1, len(self._found))
 
     @on(Input.Submitted)
     @on(OptionList.OptionSelected)
     def _done(self) -> None:
         entry = self._chosen
-        self.dismiss(None if entry is None else entry.act)
+        if entry is not None:
+            self.dismiss(entry.act)
 
 
 def _fitting(text: str, known: Iterable[Entry], plans: Iterable[Entry]) -> list[Entry]:
@@ -144,10 +164,12 @@ def _fitting(text: str, known: Iterable[Entry], plans: Iterable[Entry]) -> list[
         return [*known, *plans]
     matcher, words = Matcher(text), text.lower()
     whole = [entry for entry in known if words in entry.title.lower()]
+    plans = sorted(plans, key=lambda entry: words not in entry.title.lower())  # the others have it elsewhere
     scored = [(matcher.match(entry.title), entry) for entry in known if entry not in whole]
     loose = [entry for score, entry in sorted(scored, key=lambda one: -one[0]) if score > 0]
     return [*whole, *plans, *loose]
 
 
 def _line(entry: Entry) -> Content:
-    return Content.assemble((wording.plain(entry.title), "bold"), (f"  {wording.plain(entry.note)}", "dim"))
+    name = (wording.plain(entry.title), "bold")
+    return Content.assemble((f"{entry.key:>5}  ", "$primary"), name, (f"  {wording.plain(entry.note)}", "dim"))

@@ -42,6 +42,11 @@ class Pulse:
         """Whether what is shown is so now."""
         return self.link.status is Status.UP
 
+    @property
+    def gone(self) -> bool:
+        """Whether there is no daemon that could be asked."""
+        return self.link.status is Status.GONE
+
     @classmethod
     def of(cls, link: LinkState, status: views.StatusView, now: float) -> "Pulse":
         """What `ca status` says, for the frame."""

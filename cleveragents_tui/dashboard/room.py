@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 
 NARROW = 100
 """Columns below which a room shows one thing at a time."""
+SHORT = 14
+"""Lines below which a plan's frame is left out, so that there is room for the plan."""
 BROAD = 180
 """Columns from which on there is room for a third thing beside two."""
 
@@ -50,6 +52,7 @@ class Room(Screen[None]):
         (NARROW, "-wide"),
         (BROAD, "-broad"),
     ]
+    VERTICAL_BREAKPOINTS: list[tuple[int, str]] | None = [(0, "-short"), (SHORT, "-high")]  # noqa: RUF012  as above
 
     def __init__(self) -> None:
         super().__init__()
@@ -96,6 +99,7 @@ class Room(Screen[None]):
 
     def on_screen_resume(self) -> None:
         """What was missed meanwhile is fetched."""
+        self.call_later(self.dashboard.has_closed)
         self.query_one(TopBar).draw()
         self.keep_up([])
 

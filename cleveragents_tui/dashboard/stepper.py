@@ -11,12 +11,20 @@ from daemon import views
 
 PHASES = ("strategize", "execute", "apply")
 _JOINT = " ── "
+_NARROW_JOINT = " ─ "
 
 
-def stepper(plan: views.PlanView, jobs: Sequence[views.JobView], now: float) -> Content:
-    """`Strategize ✔ 0.2 s ── Execute ▶ 14 s ── Apply ◌`; `jobs` are the plan's, the newest first."""
-    parts = [_phase(plan, phase, _took(jobs, phase, now)) for phase in PHASES]
-    return Content(_JOINT).join(parts)
+def stepper(plan: views.PlanView, jobs: Sequence[views.JobView], now: float, width: int) -> Content:
+    """`Strategize ✔ 0.2 s ── Execute ▶ 14 s ── Apply ◌`; `jobs` are the plan's, the newest first.
+
+    Where `width` columns are too few the phases that are behind it are told without the time that they took.
+    """
+    took = {phase: _took(jobs, phase, now) for phase in PHASES}
+    whole = Content(_JOINT).join([_phase(plan, phase, took[phase]) for phase in PHASES])
+    if whole.cell_length <= width:
+        return whole
+    short = [_phase(plan, phase, took[phase] if phase == plan.phase else "") for phase in PHASES]
+    return Content(_NARROW_JOINT).join(short)
 
 
 def _phase(plan: views.PlanView, phase: str, took: str) -> Content:

@@ -60,13 +60,13 @@ class Seat:
 
 
 @asynccontextmanager
-async def opened(home: Home, *, size: tuple[int, int] = SIZE, **settings: Any) -> AsyncGenerator[Seat]:
-    """A dashboard of a home, connected to its daemon."""
+async def opened(home: Home, *, size: tuple[int, int] = SIZE, up: bool = True, **settings: Any) -> AsyncGenerator[Seat]:
+    """A dashboard of a home, connected to its daemon unless it is not to be `up`."""
     environ = home.environ
     app = Dashboard(paths.resolve(environ), environ, **settings)
     async with app.run_test(size=size, notifications=True) as pilot:
         seat = Seat(app, pilot)
-        await seat.until(lambda: app.pulse.link.status is Status.UP)
+        await seat.until(lambda: app.pulse.link.status is (Status.UP if up else Status.GONE))
         yield seat
 
 

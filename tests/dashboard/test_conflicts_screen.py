@@ -9,6 +9,9 @@ from pathlib import Path
 
 import pytest
 
+from cleveragents_tui import verbs
+from cleveragents_tui.dashboard.dialogs import Question
+from cleveragents_tui.dashboard.screens.apply import ApplyDialog
 from cleveragents_tui.dashboard.screens.conflicts import ConflictsScreen
 from cleveragents_tui.dashboard.widgets import three_ways
 from cleveragents_tui.dashboard.widgets.conflict_list import ConflictList
@@ -24,11 +27,19 @@ KINDS = {
     "two": "sed -i 's/line 5/line 5 TWO/; /line 8/d' f; rm gone; printf 'two\\nlines' > new; printf 'b\\0b' > bin",
 }
 EDITED = {item: f"sed -i s/5/{item.upper()}/ *" for item in ("one", "two")}
-EDITOR = """
-import sys
+EDITOR = f"""#!{sys.executable}
+import os, signal, sys
+from pathlib import Path
+times = Path(__file__ + ".times")
+before = times.read_text() if times.exists() else ""
+times.write_text(before + "x")
+if not before:
+    os.kill(os.getpid(), signal.SIGKILL)
 print(open(sys.argv[1]).read())
-open(sys.argv[1], "w").write("by hand\\n")
+if before == "xx":
+    open(sys.argv[1], "w").write("by hand\\n")
 """
+"""Is killed the first time, looks at the file the second time, and writes it the third time."""
 IN_A_TERMINAL = """
 import os, sys
 from cleveragents_tui.dashboard.app import Dashboard
@@ -96,6 +107,7 @@ def test_three_versions_stand_side_by_side(shared: Home, waiting: str) -> None:
         await choose(seat, "gone")
         assert column(seat, 0)[1:3] == ["−", "  b"]  # noqa: RUF001  as above
         assert column(seat, 2)[0].startswith(f" child  deleted in {waiting}.2")
+        assert column(seat, 2)[1:3] == ["−", "−"]  # noqa: RUF001  as above
         assert "not in the child" in seat.text()
         await choose(seat, "new")
         assert column(seat, 1)[0] == " base  absent"
@@ -103,6 +115,7 @@ def test_three_versions_stand_side_by_side(shared: Home, waiting: str) -> None:
         assert column(seat, 2)[1:3] == ["+ two", "+ lines"]
         await choose(seat, "bin")
         assert column(seat, 1)[0] == " base  file, 1 B, binary"
+        assert [seat.offers(f"conflict.{name}") for name in ("edit", "edited", "child")] == [False, True, True]
 
     sit(shared, scene, size=(160, 40))
 
@@ -123,14 +136,33 @@ def test_without_room_one_version_is_shown_at_a_time(shared: Home, waiting: str)
     sit(shared, scene, size=(80, 24))
 
 
+def test_long_lines_of_versions_are_wrapped(shared: Home) -> None:
+    """Each in its column, with its sign once; what belongs together still stands side by side."""
+    edits = {item: f"sed -i 's/5/{'word ' * 20}{item}/' f" for item in ("one", "two")}
+    plan = colliding.plan(shared, edits, shared.repository({"f": LINES}))
+
+    async def scene(seat: Seat) -> None:
+        await enter(seat, plan)
+        await seat.press("w")
+        await seat.until(lambda: any("one" in line for line in column(seat, 0)[1:]))
+        parent, base, child = (column(seat, index)[1:] for index in range(3))
+        assert "".join(line[2:].ljust(36) for line in parent[5:8]).split() == ["line", *["word"] * 20, "one"]
+        assert [line[:1] for line in parent[5:9]] == ["~", " ", " ", " "]
+        assert base[5:9] == ["! line 5", "", "", "  line 6"]
+        assert parent[8] == child[8] == "  line 6"
+        await seat.press("w")
+        await seat.until(lambda: column(seat, 1)[7] == "  line 6")
+
+    sit(shared, scene, size=(120, 40))
+
+
 def test_a_dashboard_that_only_reads_settles_nothing(shared: Home, waiting: str) -> None:
     """The keys are not there."""
 
     async def scene(seat: Seat) -> None:
         await enter(seat, waiting)
-        assert "conflict.parent" not in {
-            active.binding.id for active in seat.app.screen.active_bindings.values() if active.enabled
-        }
+        assert [verb.id for verb in verbs.of("conflict") if seat.offers(verb.id)] == []
+        assert "only looks" in seat.text()
         await seat.press("p", "c", "t", "o")
         await seat.press("escape")
         await seat.until(lambda: not isinstance(seat.app.screen, ConflictsScreen))
@@ -157,6 +189,9 @@ def test_each_conflict_is_settled_by_a_key(shared: Home) -> None:
             await seat.sees(f"4 files, {4 - number} open")
             assert seat.app.echoed == f"ca plan resolve {plan} {path} --take {path}"
         await seat.sees(f"Every conflict is settled. Go on (e): ca plan execute {plan}")
+        await seat.press("colon", *"base")
+        await seat.sees("conflict: Base's", "Take the version that both started from.")
+        await seat.press("escape")
 
     async def refused(seat: Seat) -> None:
         """As long as a marker is left."""
@@ -174,7 +209,10 @@ def test_each_conflict_is_settled_by_a_key(shared: Home) -> None:
 
 
 def test_a_choice_is_changed_and_a_file_edited_in_the_terminal(shared: Home) -> None:
-    """What somebody else chose is seen, another key changes it; the editor gets the file with its markers, and is taken."""
+    """What somebody else chose is seen, another key changes it; the editor gets the file with its markers.
+
+    What it wrote is taken; when it cannot be started, is killed, or wrote nothing, nothing is, and that is said.
+    """
     plan = colliding.plan(shared, EDITED, shared.repository({"f": LINES, "g": LINES}))
 
     async def scene(seat: Seat) -> None:
@@ -189,15 +227,13 @@ def test_a_choice_is_changed_and_a_file_edited_in_the_terminal(shared: Home) -> 
     assert taken(shared, plan) == {"f": "child", "g": None}
 
     script = shared.work / shared.fresh("editor")
-    script.write_text(EDITOR)
-    editor = f"{sys.executable} {script}"
-    printed = _in_a_terminal(shared, plan, editor, keys=b"jo")
+    printed = _edited_in_a_terminal(shared, plan, script)
     assert b"<<<<<<< parent" in printed
     assert taken(shared, plan) == {"f": "child", "g": "edited"}
 
 
-def _in_a_terminal(home: Home, plan: str, editor: str, *, keys: bytes) -> bytes:
-    """Press keys in front of the conflicts of a plan in a real terminal, until none is open; what was printed."""
+def _edited_in_a_terminal(home: Home, plan: str, editor: Path) -> bytes:
+    """Edit the second file in conflict in a real terminal, until none is open; what was printed."""
     near, far = pty.openpty()
     printed = bytearray()
 
@@ -208,7 +244,7 @@ def _in_a_terminal(home: Home, plan: str, editor: str, *, keys: bytes) -> bytes:
         except OSError:
             return  # the program has ended
 
-    environ = {**home.environ, "TERM": "xterm-256color", "EDITOR": editor, "LINES": "40", "COLUMNS": "120"}
+    environ = {**home.environ, "TERM": "xterm-256color", "EDITOR": str(editor), "LINES": "40", "COLUMNS": "120"}
     command = [sys.executable, "-c", IN_A_TERMINAL, plan]
     process = subprocess.Popen(command, stdin=far, stdout=far, stderr=far, env=environ, cwd=ROOT)
     os.close(far)
@@ -217,7 +253,15 @@ def _in_a_terminal(home: Home, plan: str, editor: str, *, keys: bytes) -> bytes:
     try:
         home.until(lambda: b"2 files, 1 open" in printed, seconds=40)
         home.until(lambda: b"child's" in printed, seconds=40)
-        os.write(near, keys)
+        os.write(near, b"jo")
+        home.until(lambda: b"no editor can be started here" in printed, seconds=40)
+        editor.write_text(EDITOR)
+        editor.chmod(0o755)
+        for said in (b"was ended by SIGKILL", b"nothing was written"):
+            os.write(near, b"o")
+            home.until(lambda said=said: said in printed, seconds=40)
+        assert taken(home, plan)["g"] is None
+        os.write(near, b"o")
         home.until(lambda: None not in taken(home, plan).values(), seconds=40)
     finally:
         process.terminate()
@@ -228,9 +272,10 @@ def _in_a_terminal(home: Home, plan: str, editor: str, *, keys: bytes) -> bytes:
 
 
 def test_a_collision_with_the_project_is_left_to_the_user(shared: Home) -> None:
-    """It is shown with the words for it; no key takes anything."""
+    """It is shown with the words for it; no key takes anything, but those that go on from there are at hand."""
     project = shared.repository({"f": LINES})
-    plan = shared.executed("sed -i s/5/PLAN/ f", project=project)
+    check = f"test -s f && echo {'long ' * 20}"
+    plan = shared.executed("sed -i s/5/PLAN/ f", project=project, checks=[{"run": check}])
     put(project, {"f": LINES.replace("5", "MINE")})
     shared.apply(plan, code=4)
 
@@ -241,6 +286,20 @@ def test_a_collision_with_the_project_is_left_to_the_user(shared: Home) -> None:
         )
         await seat.press("p", "c", "b", "t", "o")
         assert seat.app.echoed == ""
+        assert [verb.id for verb in verbs.of("conflict") if seat.offers(verb.id)] == []
+        await seat.press("a")
+        await seat.until(lambda: isinstance(seat.app.screen, ApplyDialog))
+        await seat.sees("1 file +1 −1", "✘ f (content)", f"  check 1  {check[:58]}…")  # noqa: RUF001  the minus sign of the product
+        dialog = seat.app.screen
+        await seat.press("b")
+        await seat.sees("● branch", f"a new branch ca/{plan}, the checkout untouched", "✔ merges cleanly")
+        await seat.press("m")
+        await seat.sees("● working tree", "✘ collides")
+        assert seat.app.screen is dialog
+        await seat.press("escape")
+        await seat.press("R")
+        await seat.until(lambda: isinstance(seat.app.screen, Question))
+        await seat.press("escape")
 
     with unchanged(project):
         sit(shared, scene)

@@ -6,33 +6,44 @@ from tests.homes import Home
 
 def _names(seat: Seat) -> list[str]:
     """The checks in their order."""
-    return [line.split()[2] for line in seat.text().splitlines() if line.startswith("│ ") and len(line.split()) > 2]
+    lines = [line.replace("▌", " ") for line in seat.text().splitlines()]
+    return [line.split()[2] for line in lines if line.startswith("│ ") and len(line.split()) > 2]
 
 
 def test_what_is_wrong_comes_first_and_is_told_whole(shared: Home) -> None:
     """A file that others may read is above everything that is well, with what to do; a repair says what was done."""
-    loose = shared.home / "data" / "loose"
+    loose, config = shared.home / "data" / "loose", shared.home / "config" / "config.toml"
 
     async def play(seat: Seat) -> None:
+        config.touch(0o600)
+        config.write_text("[nothing]\nreads = 1\n")
         loose.write_text("")
         loose.chmod(0o644)
         await seat.press("6")
-        await seat.sees("modes", "wrong permissions", "1 warning")
-        assert _names(seat)[0] == "modes"
+        await seat.sees("modes", "wrong permissions", "2 warnings")
+        assert set(_names(seat)[:2]) == {"config", "modes"}
+        await seat.press(*"j" * _names(seat).index("modes"))
         await seat.sees("◆ modes ─", "→ ca diagnostics --repair")
         await seat.press("F")
-        await seat.sees("Put right what can be?", "◆ modes: wrong permissions")
+        await seat.sees("◆ modes: wrong permissions")
+        asked, staying = seat.dialog().split("This stays with you:")
+        assert "Put right what can be?" in asked
+        assert "modes" in asked
+        assert "◆ config: keys that nothing reads" in staying
         await seat.press("n")
-        await seat.sees("1 warning")
+        await seat.sees("2 warnings")
         assert loose.stat().st_mode & 0o777 == 0o644
 
         await seat.press("F", "y")
-        await seat.sees("set to 0700 and 0600", "0 warnings")
+        await seat.sees("set to 0700 and 0600", "1 warning,")
         assert loose.stat().st_mode & 0o777 == 0o600
         assert seat.app.echoed == "ca diagnostics --repair"
 
-    sit(shared, play)
-    loose.unlink()
+    try:
+        sit(shared, play)
+    finally:
+        loose.unlink()
+        config.unlink()
 
 
 def test_checks_again_when_somebody_says_so(shared: Home) -> None:

@@ -5,6 +5,7 @@ from collections.abc import Awaitable, Callable, Iterator, Mapping
 from pathlib import Path
 
 import pytest
+from rich.cells import cell_len
 from rich.style import Style
 from textual.app import App, ComposeResult
 from textual.color import Color
@@ -14,8 +15,8 @@ from textual.widgets import Label
 from cleveragents_tui.dashboard import themes
 from cleveragents_tui.dashboard.widgets import patches, words
 from cleveragents_tui.dashboard.widgets.diff_view import NO_CHANGES, NOTHING_YET, DiffView
+from cleveragents_tui.dashboard.widgets.folds import of_patch, pieces
 from cleveragents_tui.dashboard.widgets.patches import Kind, Patch
-from cleveragents_tui.dashboard.widgets.search_line import SearchLine
 from daemon import changes, show, snapshots, views
 from tests.daemon import gitrepos
 from tests.daemon.gitrepos import BASE, Content
@@ -273,8 +274,7 @@ def test_files_stand_beside_their_lines(diff: views.PlanDiffView) -> None:
     async def scene(app: Page, _pilot: "Pilot[None]") -> None:
         page = screen(app)
         text = "\n".join(page)
-        assert f"{len(FILES) - 1} files +" in page[0]
-        assert f"{diff.digest[:4]}…{diff.digest[-4:]}" in page[-1]
+        assert f" file 1 of {len(FILES) - 1} " in page[0]
         assert page[1].startswith("│ A [b]marked[/b]")
         assert " A [b]marked[/b]   +1 −0" in page[1]  # noqa: RUF001  the minus sign of the product
         assert "1 + [red]not markup[/red] \\x1b[31mred\\u202e^M" in text
@@ -391,6 +391,43 @@ def test_long_lines_are_read_to_their_end(diff: views.PlanDiffView) -> None:
     sit(scene, diff)
 
 
+def test_long_lines_are_wrapped(diff: views.PlanDiffView) -> None:
+    """Every column of them is seen, numbers and signs stand once; the place stays, and what is found comes into view."""
+
+    async def scene(app: Page, pilot: "Pilot[None]") -> None:
+        lines = app.view.lines
+        lines.jump(lines.patch.sections[-1].row)
+        await pilot.press("w")
+        await wait_until_async(lambda: lines.virtual_size.height > len(lines.patch))
+        await pilot.pause()
+        drawn = [line.split("│")[-2] for line in screen(app) if "xxx" in line]
+        assert "".join(line[line.index("x") :].rstrip() for line in drawn) == "x" * 300 + "END"
+        assert [line for line in drawn if " 1 + x" in line] == drawn[:1]
+        assert lines.patch.sections[lines.section].file.path == "wide"
+        await pilot.press("g", "slash", *"xEND", "enter")
+        await wait_until_async(lambda: found(app, "xEND") != [])
+        await pilot.press("escape", "w")
+        await wait_until_async(lambda: lines.virtual_size.height == len(lines.patch))
+
+    sit(scene, diff)
+
+
+@pytest.mark.parametrize("text", ["", "x" * 50, "a\tb" * 9, "日本語 wide" * 7, "ä" * 41, "x" * 99_999, "é日" * 8000])
+def test_a_line_is_folded_without_loss(text: str) -> None:
+    """Whatever is in it; each line of the screen is of one row, and each row is found again."""
+    lines = ["+", f"+{text}", "+end", f"+{text}", "+"]
+    patch = Patch(["f", "@@", *lines], bytearray([Kind.FILE, Kind.HUNK, *[Kind.ADDED] * len(lines)]))
+    folds = of_patch(patch, 40)
+    drawn = pieces(patches.shown(text), 40)
+
+    assert "".join(drawn) == patches.shown(text)
+    assert max(cell_len(piece) for piece in drawn) <= 40
+    assert folds.count == len(patch) + 2 * (len(drawn) - 1)
+    rows = [folds.at(line) for line in range(folds.count)]
+    assert rows == [(row, part) for row in range(len(patch)) for part in range(len(drawn) if row in {3, 5} else 1)]
+    assert [folds.line_of(row) for row in range(len(patch))] == [rows.index((row, 0)) for row in range(len(patch))]
+
+
 def test_words_that_differ_are_bold(diff: views.PlanDiffView) -> None:
     """In the line that came, and the sign says that it came."""
 
@@ -436,31 +473,44 @@ def test_a_very_long_change_is_read_at_any_place() -> None:
 
 
 def test_search_goes_from_find_to_find() -> None:
-    """Forwards and backwards, round the end; what is found is marked, also far to the side."""
+    """As in a log: counted while one types, then n and N, round the end; another plan is not searched."""
 
     async def scene(app: Page, pilot: "Pilot[None]") -> None:
+        def told() -> str:
+            return str(app.view.query_one("#told", Label).content)
+
         async def asked(key: str) -> tuple[str, str]:
             """Where one is after a key that goes to another find, and what is said of it."""
             before = app.view.lines.place
             await pilot.press(key)
             await wait_until_async(lambda: app.view.lines.place != before)
             await pilot.pause()
-            return top(app), str(app.view.query_one(SearchLine).query_one(Label).content)
+            return top(app), told()
 
-        await pilot.press("slash", *"EW", "space", "4", "enter")
-        await wait_until_async(lambda: "not found" in screen(app)[-2])
+        await pilot.press("slash", *"EW", "space", "4")
+        await wait_until_async(lambda: told() == "not found")
         await pilot.press("ctrl+u", *"ew", "space", "4")
-        assert await asked("enter") == ("one: +new 4", "1 of 4")
-        assert await asked("enter") == ("one: +new 4", "2 of 4")
-        assert await asked("enter") == ("two: +new 4", "3 of 4")
-        assert await asked("up") == ("one: +new 4", "2 of 4")
-        assert await asked("up") == ("one: +new 4", "1 of 4")
-        assert await asked("up") == ("two: +new 4", "4 of 4")
+        await wait_until_async(lambda: told() == "4 lines")
         assert len(found(app, "ew 4")) > 1
+        assert await asked("enter") == ("one: +new 4", "1 of 4")
+        assert app.focused is app.view.lines
+        assert await asked("n") == ("one: +new 4", "2 of 4")
+        assert await asked("n") == ("two: +new 4", "3 of 4")
+        assert await asked("N") == ("one: +new 4", "2 of 4")
+        assert await asked("N") == ("one: +new 4", "1 of 4")
+        assert await asked("N") == ("two: +new 4", "4 of 4")
+        await shown(app, many("one", "two", "three", digest="later"))
+        await wait_until_async(lambda: told() == "6 lines")
         await pilot.press("escape")
         await pilot.pause()
-        assert app.focused is app.view.lines
         assert found(app, "ew 4") == []
+        await pilot.press("g", "n")
+        assert top(app) == "one: @@ -1,6 +1,6 @@ def f1():"
+
+        await pilot.press("slash")
+        await wait_until_async(lambda: told() == "6 lines")
+        await shown(app, many("one", plan="another"))
+        await wait_until_async(lambda: "search" not in screen(app)[-2] and "ew 4" not in screen(app)[-2])
 
     sit(scene, many("one", "two"))
 

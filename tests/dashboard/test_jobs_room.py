@@ -65,7 +65,7 @@ def test_a_job_is_cancelled_when_somebody_confirms(shared: Home) -> None:
 
 
 def test_enter_goes_to_the_plan(shared: Home) -> None:
-    """From the job to what it is for; the command that shows it is echoed."""
+    """From the job to what it is for, which a prune has left alone: it is not old enough."""
     plan = shared.executed("true")
 
     async def play(seat: Seat) -> None:
@@ -73,6 +73,11 @@ def test_enter_goes_to_the_plan(shared: Home) -> None:
         await seat.sees(plan)
         job = _job_under_cursor(seat)
         assert job.status == "succeeded"
+        await seat.press("P")
+        await seat.sees("older than async.retention")
+        await seat.press("y")
+        await seat.sees("removed 0 jobs")
+        assert seat.app.echoed == "ca job prune"
         await seat.press("enter")
         await seat.until(lambda: seat.app.current_mode == "plans")
         assert seat.app.echoed == f"ca plan show {job.plan_id[-8:]}"

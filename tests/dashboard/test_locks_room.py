@@ -18,7 +18,7 @@ class HandClock:
 
 
 def test_the_empty_room_says_how_to_get_a_lock(home: Home) -> None:
-    """With no lock it teaches; with no daemon it says that it knows nothing, and counts nothing down."""
+    """With no lock it teaches; with no daemon it says so and counts nothing down, and diagnostics checks what it can."""
     clock = HandClock()
 
     async def play(seat: Seat) -> None:
@@ -41,6 +41,8 @@ def test_the_empty_room_says_how_to_get_a_lock(home: Home) -> None:
         for room in ("2", "4", "6"):  # never seen before
             await seat.press(room)
             await seat.sees("There is no daemon, so nothing is known.")
+        await seat.press("r")
+        await seat.sees("✘ daemon  none runs", "→ ca daemon start", "✔ store")
 
     sit(home, play, clock=clock)
 
@@ -93,17 +95,21 @@ def test_what_expires_is_found_without_being_told(shared: Home) -> None:
 
 
 def test_the_lock_of_a_job_cannot_be_given_back(shared: Home) -> None:
-    """A plan that runs holds its lock; only what people hold can be released."""
+    """A plan that runs holds its lock, and is called by its name; only what people hold can be released."""
     gate = shared.gate()
     plan = shared.use(shared.action(gate.command), shared.repository(), code=None)
     gate.wait()
 
     async def play(seat: Seat) -> None:
         await seat.press("3")
-        await seat.sees("plan:", "job ", "C Clean")
+        await seat.sees(f"▶ plan:{plan}", f"  execute of {plan}", "holder    job:", "C Clean")
         assert "D Release" not in seat.text()
+        await seat.press("enter")
+        await seat.until(lambda: seat.app.current_mode == "plans")
+        assert seat.app.echoed.startswith("ca plan show ")
+        await seat.press("3")
         gate.open()
-        await seat.until(lambda: "plan:" not in seat.text())
+        await seat.until(lambda: seat.app.current_mode == "locks" and "plan:" not in seat.text())
 
     sit(shared, play)
     shared.run("plan", "wait", plan)

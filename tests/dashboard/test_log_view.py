@@ -11,6 +11,7 @@ from textual.app import App, ComposeResult
 from textual.containers import Vertical
 from textual.pilot import Pilot
 from textual.screen import Screen
+from textual.strip import Strip
 from textual.widgets import Input
 
 from cleveragents_tui.dashboard.widgets.log_lines import PIECE
@@ -379,13 +380,36 @@ def test_long_lines_are_moved_sideways(tmp_path: Path) -> None:
     async def story() -> None:
         async with desk(path) as (app, pilot):
             await sees(app, "short", "中" * 40)
+            assert app.drawn()[0].endswith("456\N{SINGLE RIGHT-POINTING ANGLE QUOTATION MARK}")  # there is more of it
+            assert app.drawn()[1] == "short"
             await pilot.press("l")
-            await wait_until_async(lambda: app.drawn()[0].startswith("89012345"))
-            assert app.drawn()[2].startswith("中中")
+            await wait_until_async(
+                lambda: app.drawn()[0].startswith("\N{SINGLE LEFT-POINTING ANGLE QUOTATION MARK}9012345")
+            )
+            assert app.drawn()[2].startswith("\N{SINGLE LEFT-POINTING ANGLE QUOTATION MARK} 中中")
             await pilot.press(*["right"] * 5)
             await wait_until_async(lambda: app.drawn()[0].endswith("END"))
             await pilot.press(*["h"] * 6)
             await wait_until_async(lambda: app.drawn()[0].startswith("0123"))
+            await pilot.press("w")
+            await wait_until_async(lambda: app.drawn()[1].startswith("890123"))
+            assert "\N{SINGLE RIGHT-POINTING ANGLE QUOTATION MARK}" not in "".join(app.drawn())
+
+    seated(story)
+
+
+def test_lines_that_were_painted_leave_nothing_behind(tmp_path: Path) -> None:
+    """A style of its own for each line would be kept by the thousand, long after the line was seen."""
+    path = numbered(tmp_path / "log", 2_000)
+
+    async def story() -> None:
+        async with desk(path) as (app, pilot):
+            await sees(app, "line 9")
+            kept = Strip.render_ansi.cache_info().currsize
+            for _ in range(20):
+                await pilot.press("pagedown")
+            await sees(app, "line 189")
+            assert Strip.render_ansi.cache_info().currsize < kept + 20
 
     seated(story)
 

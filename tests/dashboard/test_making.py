@@ -6,16 +6,16 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from textual.events import Paste
-from textual.widgets import Input
+from textual.events import Key
 
 from cleveragents_tui.dashboard.link import Status
+from cleveragents_tui.dashboard.screens.action_form import REPLACE
 from cleveragents_tui.dashboard.screens.form import Form
 from cleveragents_tui.dashboard.screens.prompt_form import PromptForm
-from cleveragents_tui.dashboard.widgets.fields import Field
 from cleveragents_tui.dashboard.widgets.path_input import complete_anywhere, complete_inside
 from daemon import protocol
 from tests.dashboard.dashboards import Seat, sit
+from tests.dashboard.forms import field, form, line, refused, type_into
 from tests.homes import Home
 
 ARGUMENTS = [
@@ -34,42 +34,6 @@ def desk() -> Iterator[Home]:
         made.action("true", name="local/tidy", description="Make it [tidy]")
         made.action("echo {target} {depth} {level}", name="local/fix", description="Put it right", arguments=ARGUMENTS)
         yield made
-
-
-def form(seat: Seat) -> Form[object]:
-    """The form in view."""
-    assert isinstance(seat.app.screen, Form)
-    return seat.app.screen
-
-
-def line(seat: Seat, key: str) -> Input:
-    """The line of a field."""
-    return field(seat, key).query_one(Input)
-
-
-def field(seat: Seat, key: str) -> Field:
-    """A field of the form in view."""
-    found = form(seat).field(key)
-    assert found is not None, key
-    return found
-
-
-def refused(seat: Seat) -> dict[str, str]:
-    """What the form says beside its fields."""
-    found = [one for one in form(seat).query(Field) if one.has_class("-refused")]
-    return {one.key: str(one.query_one(".refusal").render()) for one in found}
-
-
-async def type_into(seat: Seat, key: str, text: str) -> None:
-    """Paste a text in place of what a field holds."""
-    found = line(seat, key)
-    found.focus()
-    found.action_select_all()
-    if text:
-        found.post_message(Paste(text))
-    else:
-        await seat.press("delete")
-    await seat.until(lambda: found.value == text)
 
 
 async def use_form(seat: Seat, action: str) -> None:
@@ -135,6 +99,53 @@ def test_arguments_are_checked_while_one_types_in_the_daemons_words(desk: Home) 
     sit(desk, play)
 
     assert desk.data("plan", "list")["total"] == before
+
+
+def test_what_was_typed_for_an_action_stays(desk: Home) -> None:
+    """Who looks at another action and comes back finds the arguments as they were; keys may come in bursts."""
+
+    async def play(seat: Seat) -> None:
+        await use_form(seat, "fix")
+        await type_into(seat, "arg target", "src/a b")
+        found = line(seat, "action")
+        found.focus()
+        await seat.press("home", *["delete"] * 3)
+        for key in "tidy":
+            seat.app.post_message(Key(key, key))
+        await seat.until(lambda: found.value == "tidy" and form(seat).field("arg target") is None)
+        for key in ["home", *["delete"] * 4, *"fix"]:
+            seat.app.post_message(Key(key, key if len(key) == 1 else None))
+        await seat.until(lambda: form(seat).field("arg target") is not None)
+        assert line(seat, "arg target").value == "src/a b"
+        await type_into(seat, "arg target", "")
+        await seat.press("ctrl+s")
+        await seat.until(lambda: refused(seat) == {"arg target": "✘ is required"})
+
+    before = desk.data("plan", "list")["total"]
+    sit(desk, play)
+
+    assert desk.data("plan", "list")["total"] == before
+
+
+def test_tab_completes_a_path_that_was_begun(desk: Home) -> None:
+    """Tab takes what is suggested, and goes on when nothing is; a path that was there already stays as it is."""
+    (desk.work / "web-old").mkdir()
+
+    async def play(seat: Seat) -> None:
+        await seat.press("plus")
+        await seat.sees("Register a project")
+        await type_into(seat, "path", f"{desk.work}/we")
+        await seat.sees(f"{desk.work.name}/web")
+        await seat.press("tab")
+        await seat.until(lambda: line(seat, "path").value == f"{desk.work}/web-old/")
+        assert line(seat, "path").has_focus
+        await seat.press("tab")
+        await seat.until(lambda: line(seat, "name").has_focus)
+        await seat.press("shift+tab", "tab")
+        await seat.until(lambda: line(seat, "name").has_focus)
+        assert line(seat, "path").value == f"{desk.work}/web-old/"
+
+    sit(desk, play, size=(160, 40))
 
 
 def test_action_is_found_and_a_refused_name_is_told_beside_it(desk: Home) -> None:
@@ -246,7 +257,7 @@ def test_first_project_and_action_are_offered(home: Home) -> None:
         await seat.press("ctrl+s")
         await seat.until(lambda: "is registered already" in refused(seat).get("update", ""))
         await seat.press("enter", "down", "enter")
-        await seat.until(lambda: field(seat, "update").text == "yes")
+        await seat.until(lambda: field(seat, "update").text == REPLACE)
         await seat.press("ctrl+s")
         await seat.until(lambda: seat.app.echoed == f"ca action create {file} --update")
 
@@ -295,19 +306,33 @@ def test_longest_form_and_its_preview_fit_a_small_terminal(desk: Home) -> None:
 
 
 def test_advice_is_typed_below_what_went_wrong(desk: Home) -> None:
-    """The form shows the last lines of the step, and its result is the text; nothing when it is left."""
-    plan = desk.use("tidy", desk.work / "web", profile="manual")
+    """Below the last lines of the step there is room for the text; what the daemon refuses stays, and is told."""
+    failed, waiting = desk.executed("exit 1", code=1), desk.use("tidy", desk.work / "web", profile="manual")
     got: list[str | None] = []
 
-    async def play(seat: Seat) -> None:
+    async def show(seat: Seat, plan: str) -> None:
         view = await seat.app.link.call(protocol.PlanShow(plan=plan))
-        for keys in (["ctrl+s", *"try B", "ctrl+s"], ["x", "escape"]):
-            await seat.app.push_screen(PromptForm(view, ["E  [bold]expected 3", "exit 1"]), got.append)
-            await seat.sees(f"Advice for {plan}", "E  [bold]expected 3", "exit 1")
-            before = len(got)
-            await seat.press(*(key if key != " " else "space" for key in keys))
-            await seat.until(lambda before=before: len(got) > before)
+        await seat.app.push_screen(PromptForm(view, ["E  [bold]expected 3", "exit 1"]), got.append)
+        await seat.sees(f"Advice for {plan}", "E  [bold]expected 3", "exit 1")
+
+    async def play(seat: Seat) -> None:
+        await show(seat, failed)
+        await seat.press("ctrl+s")
+        await seat.until(lambda: refused(seat) == {"advice": "✘ is required"})
+        low = seat.app.screen.query_one(".form").region.height
+        await seat.press(*"try", "space", "B", *["enter"] * 6, "C")
+        await seat.until(lambda: seat.app.screen.query_one(".form").region.height > low)
+        await seat.press("ctrl+s")
+        await seat.until(lambda: got)
+
+        await show(seat, waiting)
+        await seat.press("x", "ctrl+s")
+        await seat.sees("✘", "ca plan execute")
+        assert field(seat, "advice").text == "x"
+        await seat.press("escape")
+        await seat.until(lambda: len(got) == 2)
 
     sit(desk, play)
 
-    assert got == ["try B", None]
+    assert got == ["try B\n\n\n\n\n\nC", None]
+    assert desk.data("plan", "tree", failed)["decisions"][-1]["choice"] == got[0]

@@ -3,6 +3,7 @@
 import asyncio
 import os
 import signal
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -18,7 +19,9 @@ from cleveragents_tui.dashboard.palette import Palette
 from cleveragents_tui.dashboard.screens.apply import ApplyDialog
 from cleveragents_tui.dashboard.screens.plans import PlansRoom
 from cleveragents_tui.dashboard.screens.rollback import StepChoice
+from cleveragents_tui.dashboard.widgets.step_rows import StepRows
 from daemon import protocol, views
+from tests.cli import colliding
 from tests.cli.test_subplans import family
 from tests.dashboard.dashboards import Seat, sit
 from tests.homes import Home
@@ -155,7 +158,7 @@ def test_why_a_step_failed_is_seen_and_guidance_leads_on(desk: Home) -> None:
     async def play(seat: Seat) -> None:
         await go_to(seat, plan)
         await seat.press("E")
-        await seat.sees("failed: exit 1", "E assert 3 == 4")
+        await seat.sees("failed: exit 1", "E assert 3 == 4", "e  Start Execute, or go on after an error.")
         await seat.press("p")
         await seat.sees("E assert 3 == 4")
         await seat.press(*"try 4", "ctrl+s")
@@ -221,6 +224,104 @@ def test_why_it_stands_there_and_what_it_made_are_said_as_ca_says_it(desk: Home)
     sit(desk, play)
 
 
+def test_a_child_that_does_not_fit_is_marked_with_the_key_that_settles_it(desk: Home) -> None:
+    """Its line says in which file; the others say whether they are in. How long each worked stands still when it is through."""
+    plan = colliding.plan(desk, {"left": "sed -i s/5/LEFT/ f", "right": "sed -i s/5/RIGHT/ f"})
+
+    async def play(seat: Seat) -> None:
+        await go_to(seat, plan)
+        await seat.sees("1/2 in", "c settles f (content)", "conflict: f")
+        left, right = (line_of(seat, item) for item in ("✔ left ", "✘ right "))
+        assert " in " in left
+        assert "does not fit" in right
+        assert not {"m", "h"} & {
+            *left.split()[-3:],
+            *right.split()[-3:],
+        }  # of an hour later: what took long is a minute
+        entry = room(seat).pane.query_one(StepRows).entry
+        assert entry is not None
+        assert entry.misfit is not None  # what there is to do is under the cursor
+        desk.data("plan", "resolve", plan, "f", "--take", "child")
+        await seat.sees("◆ right", "settled", "e goes on")
+
+    sit(desk, play, clock=lambda: time.time() + 3_600)
+
+
+def line_of(seat: Seat, text: str) -> str:
+    """What the right side of the screen has in the line of a text."""
+    width = room(seat).board.region.right
+    lines = (line[width + 1 :].strip("│ ") for line in seat.text().splitlines())
+    return next(line for line in lines if text in line)
+
+
+def test_the_logs_of_all_attempts_are_reached_and_named(desk: Home) -> None:
+    """What is echoed prints the same log."""
+    plan = desk.executed("true", "echo $(date +%N) of an attempt; exit 3", project=desk.repository(), code=1)
+    desk.run("plan", "execute", plan, "--wait", code=1)
+    first, second = (desk.run("plan", "logs", plan, "--step", "s2", "--attempt", number).out.strip() for number in "12")
+    assert first != second
+
+    async def play(seat: Seat) -> None:
+        await go_to(seat, plan)
+        await seat.press("l")
+        await seat.sees("step s2, attempt 2 of 2, failed, exit 3", second)
+        await seat.press("left_parenthesis")
+        await seat.sees("step s2, attempt 1 of 2", first)
+        assert seat.app.echoed == f"ca plan logs {plan} --step s2 --attempt 1"
+        await seat.press("left_parenthesis")  # there is none before it
+        await seat.press("left_square_bracket")
+        await seat.sees("step s1, attempt 1, succeeded")
+        assert seat.app.echoed == f"ca plan logs {plan} --step s1"
+        await seat.press("right_square_bracket")
+        await seat.sees("step s2, attempt 2 of 2", second)
+
+    sit(desk, play)
+
+
+def test_events_and_decisions_are_read_whole_on_enter(desk: Home) -> None:
+    """A line says what matters in words, and is cut with a sign for it."""
+    plan, _ = executed(desk)
+
+    async def play(seat: Seat) -> None:
+        await go_to(seat, plan)
+        await seat.press("v")
+        await seat.sees("execute: processing → complete", "strategize complete → exe", "s1 · succeeded")
+        await seat.press("enter")
+        await seat.until(lambda: isinstance(seat.app.screen, Text))
+        assert f"plan {under_cursor(seat).plan_id}" in seat.dialog()
+        await seat.press("escape")
+        await seat.until(lambda: isinstance(seat.app.screen, PlansRoom))
+        await seat.press("t")
+        await seat.sees("strategy choice")
+        await seat.press("enter")
+        await seat.until(lambda: isinstance(seat.app.screen, Text))
+        assert "question" in seat.dialog()
+
+    sit(desk, play)
+
+
+def test_what_was_changed_since_is_kept_when_the_rest_is_undone(desk: Home) -> None:
+    """Undo says what moved, and asks once more."""
+    project = desk.repository()
+    plan = desk.executed("echo new > new.txt; echo other > other.txt", project=project)
+    desk.data("plan", "apply", plan, "--yes", "--wait")
+    (project / "new.txt").write_text("mine\n")
+
+    async def play(seat: Seat) -> None:
+        await go_to(seat, plan)
+        await seat.press("u")
+        await seat.sees("out of the project again?")
+        await seat.press("y")
+        await seat.sees("Take the rest of it out?", "new.txt")
+        await seat.press("y")
+        await reaches(seat, "execute", "complete")
+        assert seat.app.echoed == f"ca plan undo {plan} --keep-going --yes"
+
+    sit(desk, play)
+    assert (project / "new.txt").read_text() == "mine\n"
+    assert not (project / "other.txt").exists()
+
+
 # --- what happens meanwhile -------------------------------------------------------------------------------------------------
 
 
@@ -254,6 +355,45 @@ def test_a_plan_that_comes_to_need_somebody_is_told_and_counted(desk: Home) -> N
     sit(desk, play)
 
 
+def test_a_log_is_seen_in_ten_lines_and_may_have_the_whole_screen(desk: Home) -> None:
+    """What is around it goes: rules and borders where there are few lines, the list by a key."""
+    plan = desk.executed("echo to be seen", project=desk.repository())
+
+    async def few(seat: Seat) -> None:
+        await go_to(seat, plan)
+        await seat.press("l")
+        await seat.sees("to be seen")
+
+    async def many(seat: Seat) -> None:
+        await go_to(seat, plan)
+        await seat.press("l")
+        await seat.sees("to be seen", "NEEDS YOU")
+        await seat.press("z")
+        await seat.until(lambda: "NEEDS YOU" not in seat.text() and "to be seen" in seat.text())
+        await seat.press("z")
+        await seat.sees("NEEDS YOU")
+
+    sit(desk, few, size=(40, 10))
+    sit(desk, many)
+
+
+def test_what_is_told_hides_neither_the_command_nor_the_keys(desk: Home) -> None:
+    """Also where there is hardly any room."""
+    plan, _ = executed(desk)
+
+    async def play(seat: Seat) -> None:
+        await go_to(seat, plan)
+        await seat.press("d")
+        await seat.until(lambda: seat.app.echoed == f"ca plan diff {plan}")
+        before = seat.text().splitlines()[-2:]
+        assert f"ca plan diff {plan}" in before[0]
+        seat.app.notify("told", markup=False)
+        await seat.sees("told")
+        assert seat.text().splitlines()[-2:] == before
+
+    sit(desk, play, size=(80, 24))
+
+
 def test_the_log_of_a_running_step_is_followed_in_its_colours(desk: Home) -> None:
     gate = desk.gate()
     command = f"printf 'first \\033[31mred\\033[0m\\n'; {gate.command}; echo last"
@@ -262,8 +402,13 @@ def test_the_log_of_a_running_step_is_followed_in_its_colours(desk: Home) -> Non
     async def play(seat: Seat) -> None:
         await go_to(seat, plan)
         await reaches(seat, "execute", "processing")
+        await seat.sees("s1  first red")  # under Steps: what it printed last
         await seat.press("l")
         await seat.sees("first red", "following")
+        await seat.press("f")
+        await seat.until(lambda: "following" not in seat.text())
+        await seat.press("escape", "f")
+        await seat.sees("following")  # from the list it always goes to the end
         gate.open()
         await seat.sees("last")
         await reaches(seat, "execute", "complete")
@@ -359,7 +504,7 @@ def test_a_plan_that_is_opened_stays_in_view_wherever_it_moves(desk: Home) -> No
         await seat.sees("merges cleanly")
         await seat.press("a")
         await reaches(seat, "apply", "applied")
-        await seat.sees(f"{plan} ─", "applied as worktree")
+        await seat.sees(f"{plan} ─", "applied to the working tree")
 
     sit(desk, play, size=(80, 24))
 
@@ -403,7 +548,7 @@ def test_a_daemon_that_is_killed_is_missed_and_the_next_one_misses_nothing(home:
         await go_to(seat, plan)
         os.kill(home.data("daemon", "status")["pid"], signal.SIGKILL)
         await seat.until(lambda: seat.app.pulse.link.status is Status.GONE)
-        await seat.sees("the daemon is not running", "ctrl+s starts it")
+        await seat.sees("the daemon is not running", "ctrl+r starts it")
         assert room(seat).has_class("-stale")
         assert not seat.offers("plan.apply")
         home.data("plan", "apply", plan, "--yes", "--wait")
@@ -411,7 +556,7 @@ def test_a_daemon_that_is_killed_is_missed_and_the_next_one_misses_nothing(home:
         assert not room(seat).has_class("-stale")
         home.data("daemon", "stop")
         await seat.until(lambda: seat.app.pulse.link.status is Status.GONE)
-        await seat.press("ctrl+s")
+        await seat.press("ctrl+r")
         await seat.until(lambda: seat.app.pulse.link.status is Status.UP)
 
     sit(home, play)

@@ -4,10 +4,15 @@ import asyncio
 from collections.abc import Awaitable, Callable
 
 from textual import events
+from textual.widgets import Static
 
+from cleveragents_tui.dashboard.screens.connect_form import OFFLINE, UNCHECKED
 from cleveragents_tui.dashboard.widgets.side_by_side import CHANGED, LEFT_ONLY, RIGHT_ONLY, SAME, Sides
+from daemon.team import wire
 from tests.dashboard.dashboards import Seat, opened
+from tests.dashboard.forms import field, refused, type_into
 from tests.homes import Home
+from tests.sync import hostile
 from tests.sync.scripted import Refusal, ScriptedServer
 
 Play = Callable[[Seat, ScriptedServer], Awaitable[None]]
@@ -44,7 +49,7 @@ def test_one_connects_by_a_form_that_tells_nobody_the_token(shared: Home) -> Non
     """What is typed stays when the server refuses it; the token is neither shown nor echoed."""
 
     async def play(seat: Seat, server: ScriptedServer) -> None:
-        await seat.sees("No team server is connected", "ca server connect URL", "ca server start")
+        await seat.sees("No team server is connected", "c  ca server connect URL", "h  ca server start")
         await seat.press("c")
         await seat.sees("Connect to a team server")
         server.refusal = Refusal(401, {"WWW-Authenticate": "Bearer"})
@@ -69,6 +74,128 @@ def test_one_connects_by_a_form_that_tells_nobody_the_token(shared: Home) -> Non
         assert seat.app.echoed == "ca server disconnect"
 
     _sit(shared, play)
+
+
+async def _open_form(seat: Seat) -> None:
+    await seat.sees("No team server is connected")
+    await seat.press("c")
+    await seat.sees("Connect to a team server")
+
+
+async def _fill(seat: Seat, *texts: str) -> None:
+    """Paste texts into the fields in their order; the cursor is in the one after the last then."""
+    for text in texts:
+        if text:
+            _paste(seat, text)
+        await seat.press("tab")
+
+
+def test_a_server_that_is_down_is_connected_to_offline(shared: Home) -> None:
+    """What cannot be reached is told beside its address and changes nothing; offline it is written all the same."""
+    nobody = "http://127.0.0.1:9"
+
+    async def play(seat: Seat, server: ScriptedServer) -> None:
+        await _open_form(seat)
+        await _fill(seat, nobody, "team")
+        await seat.press("ctrl+s")
+        await seat.until(lambda: refused(seat).keys() == {"url"})
+        assert (await asyncio.to_thread(shared.data, "server", "status"))["mode"] == "disabled"
+
+        field(seat, "when").focus_control()
+        await seat.press("enter", "down", "enter")
+        await seat.until(lambda: field(seat, "when").text == OFFLINE)
+        await seat.press("ctrl+s")
+        await seat.until(lambda: [line.count(nobody) for line in seat.text().splitlines() if "✘" in line] == [1])
+        assert seat.app.echoed == f"ca server connect {nobody} --namespace team --offline"
+        assert not server.calls
+
+    _sit(shared, play)
+
+
+def test_a_certificate_that_nobody_trusts_is_a_choice(shared: Home) -> None:
+    """It is refused beside the field that can let it pass; that it is not checked is said as long as it holds."""
+
+    def script(request: hostile.Request) -> bytes:
+        if request.path.endswith(wire.CARD_PATH):
+            return hostile.respond(hostile.card(request, url=f"{team.url}/a2a"))
+        return hostile.honest(request)
+
+    async def play(seat: Seat, _server: ScriptedServer) -> None:
+        await _open_form(seat)
+        await _fill(seat, team.url, "team")
+        await seat.press("ctrl+s")
+        await seat.until(lambda: refused(seat).keys() == {"certificate"})
+
+        assert seat.app.focused is not None
+        await seat.press("enter", "end", "enter")
+        await seat.until(lambda: field(seat, "certificate").text == UNCHECKED)
+        await seat.press("ctrl+s")
+        await seat.sees(f"✔ {team.url} answers", "team is in step", "certificate", "not checked")
+        assert seat.app.echoed == f"ca server connect {team.url} --namespace team --no-tls-verify"
+
+    with hostile.Server(script, certificate=hostile.LOOPBACK) as team:
+        _sit(shared, play)
+
+
+def test_everything_is_compared_when_somebody_asks(shared: Home) -> None:
+    """F fetches all of it, what was not missing too."""
+
+    async def play(seat: Seat, server: ScriptedServer) -> None:
+        await _connect(shared, seat, server)
+        before = server.calls[wire.FULL]
+        await seat.press("F")
+        await seat.sees("team: nothing new")
+        assert (server.calls[wire.FULL], seat.app.echoed) == (before + 1, "ca sync full")
+
+    _sit(shared, play)
+
+
+def test_this_home_hosts_a_team_server(shared: Home) -> None:
+    """It is started where a form says, its token is shown once and opens it, and it ends when somebody confirms."""
+    made: list[str] = []
+
+    async def play(seat: Seat, _server: ScriptedServer) -> None:
+        await seat.sees("No team server is connected", "h Host")
+        await seat.press("h")
+        await seat.sees("Host a team server in this home")
+        await type_into(seat, "port", "99999")
+        await seat.press("ctrl+s")
+        await seat.until(lambda: refused(seat) == {"port": "✘ must be a whole number from 0 to 65535"})
+        await type_into(seat, "port", "0")
+        await seat.press("ctrl+s")
+        await seat.sees("this home hosts one at http://127.0.0.1:", "t Token", "H Stop hosting")
+        assert seat.app.echoed == "ca server start --port 0"
+        host = (await asyncio.to_thread(shared.data, "server", "status"))["host"]
+
+        await seat.press("t")
+        await seat.sees("A token for the team server")
+        await type_into(seat, "namespace", "crew")
+        await type_into(seat, "name", "ci")
+        await seat.press("ctrl+s")
+        await seat.sees("It may write crew", f"ca server connect {host['url']} --namespace crew --token-stdin")
+        made.append(str(seat.app.screen.query_one("#token", Static).render()))
+        await seat.press("y")
+        await seat.until(lambda: seat.app.clipboard == made[0])
+        await seat.press("escape")
+        await seat.until(lambda: seat.app.echoed == "ca server token create --namespace crew --name ci")
+
+        await seat.press("c")
+        await seat.sees("Connect to a team server", host["url"])
+        await type_into(seat, "namespace", "crew")
+        await type_into(seat, "token", made[0])
+        await seat.press("ctrl+s")
+        await seat.sees(f"✔ {host['url']} answers", "crew is in step", "this home hosts one")
+
+        await seat.press("H")
+        await seat.sees("Stop the team server of this home?", host["url"])
+        await seat.press("y")
+        await seat.until(lambda: "this home hosts one" not in seat.text())
+        assert seat.app.echoed == "ca server stop"
+
+    try:
+        _sit(shared, play)
+    finally:
+        shared.run("server", "stop")
 
 
 def test_a_sync_is_seen_while_it_runs_and_the_room_goes_on(shared: Home) -> None:
@@ -99,7 +226,7 @@ def test_what_is_wrong_with_the_server_is_said(shared: Home) -> None:
         await _connect(shared, seat, server)
         server.refusal = Refusal(500)
         await seat.press("n")
-        await seat.sees(f"✘ {server.url}: ")
+        await seat.until(lambda: [line.count(server.url) for line in seat.text().splitlines() if "│ ✘" in line] == [1])
         server.refusal = None
         await seat.press("n")
         await seat.sees(f"✔ {server.url} answers", "team is in step")
@@ -136,6 +263,7 @@ def test_a_conflict_is_settled_with_both_versions_in_view(shared: Home) -> None:
         for name in (mine, theirs):
             await asyncio.to_thread(change, name)
             server.put(name, _actor(name, "theirs"))
+        await seat.until(lambda: seat.offers("sync.now"))
         await seat.press("n")
         await seat.sees(
             "2 conflicts", f"actor    team/{mine}", "changed by somebody", "ours [red]", "≠", "theirs [red]"

@@ -2,6 +2,7 @@
 
 import itertools
 import re
+import subprocess
 from collections import Counter
 
 import click
@@ -63,8 +64,8 @@ def test_every_verb_of_ca_plan_can_be_reached() -> None:
         words[1] for verb in verbs.VERBS.values() if (words := verb.ca.split()[1:])[:1] == ["plan"] and len(words) > 1
     }
 
-    # Status is what the screen shows all the time; resolve is done in the dialog of `conflicts`.
-    assert names - said == {"status", "resolve"}
+    # Status is what the screen shows all the time.
+    assert names - said == {"status"}
 
 
 @pytest.mark.parametrize("verb", [verb for verb in verbs.VERBS.values() if verb.ca], ids=lambda verb: verb.id)
@@ -80,8 +81,14 @@ def test_what_is_asked_names_what_it_is_about() -> None:
         assert named <= {name for name in verbs.PLACEHOLDERS if f"{{{name}}}" in verb.ca} | {"lock"}, verb.id
 
 
-def test_a_word_is_quoted_as_a_shell_takes_it() -> None:
-    assert verbs.VERBS["plan.apply"].command(plan="two words; rm") == "ca plan apply 'two words; rm'"
+@pytest.mark.parametrize("word", ["plain", "two words; rm", "it's $HOME\\n", "a\nb'\\c\td", "name\u202e\U000e0041"])
+def test_a_word_is_quoted_as_a_shell_takes_it(word: str) -> None:
+    """On one line, so that the whole command is seen, and nothing in it hides."""
+    command = verbs.VERBS["plan.apply"].command(plan=word)
+
+    assert command.isprintable()
+    shell = ["bash", "-c", command.replace("ca plan apply", "printf %s")]
+    assert subprocess.run(shell, capture_output=True, check=True, env={"LC_ALL": "C.UTF-8"}).stdout.decode() == word
 
 
 def test_destructive_keys_are_capital_and_ask() -> None:

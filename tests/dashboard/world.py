@@ -80,6 +80,8 @@ class World:
         if type(request) in self.refusals:
             raise self.refusals[type(request)]
         match request:
+            case protocol.Ping():
+                return "pong"
             case protocol.Subscribe():
                 return views.SubscribedView(self.seq)
             case protocol.Status():

@@ -25,8 +25,12 @@ async def repair(app: "Dashboard", _subject: Any) -> None:
     verb = verbs.VERBS["check.repair"]
     await app.switch_mode(MODE)
     room = app.screen
-    troubles = room.troubles if isinstance(room, DiagnosticsRoom) else []
-    if not await app.push_screen_wait(Question(verb.ask, *troubles, yes=verb.title)):
+    lines: list[str] = []
+    if isinstance(room, DiagnosticsRoom):
+        lines = room.troubles(repairable=True) or ["nothing is known to be wrong that can be put right from here"]
+        if staying := room.troubles(repairable=False):
+            lines += ["", "This stays with you:", *staying]
+    if not await app.push_screen_wait(Question(verb.ask, *lines, yes=verb.title)):
         return
     async with working(app, "putting right what can be…"):
         found = await app.link.call(protocol.Diagnostics(repair=True), timeout=None)

@@ -26,7 +26,7 @@ async def palette(app: "Dashboard", _subject: Any) -> None:
 
 
 async def help_(app: "Dashboard", _subject: Any) -> None:
-    await app.push_screen(Help.of(app.screen))
+    await app.push_screen(Help(app.screen))
 
 
 async def start(app: "Dashboard", _subject: Any) -> None:
@@ -38,6 +38,10 @@ async def quit_(app: "Dashboard", _subject: Any) -> None:
     app.exit()
 
 
+async def suspend(app: "Dashboard", _subject: Any) -> None:
+    app.action_suspend_process()
+
+
 TABLE = {
     **{
         f"app.{room}": partial(_enter, room) for room in ("plans", "jobs", "locks", "server", "settings", "diagnostics")
@@ -45,5 +49,6 @@ TABLE = {
     "app.palette": palette,
     "app.help": help_,
     "app.start": start,
+    "app.suspend": suspend,
     "app.quit": quit_,
 }

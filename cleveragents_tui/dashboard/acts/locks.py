@@ -11,6 +11,12 @@ if TYPE_CHECKING:
     from cleveragents_tui.dashboard.app import Dashboard
 
 
+async def open_(app: "Dashboard", lock: views.LockView) -> None:
+    job = await app.link.call(protocol.JobShow(job=lock.owner_id.removeprefix("job:")))
+    app.select_plan(job.plan_id)
+    app.echo(verbs.VERBS["lock.open"].command(plan=wording.short_id(job.plan_id)))
+
+
 async def release(app: "Dashboard", lock: views.LockView) -> None:
     verb = verbs.VERBS["lock.release"]
     name = lock_text.name(lock)
@@ -30,4 +36,4 @@ async def clean(app: "Dashboard", _subject: Any) -> None:
     app.notify(f"removed {wording.count(found.total, 'expired lock')}")
 
 
-TABLE = {"lock.release": release, "lock.clean": clean}
+TABLE = {"lock.open": open_, "lock.release": release, "lock.clean": clean}

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from cleveragents_tui import surroundings, verbs, wording
 from cleveragents_tui.cli import plan_history, plan_prune
 from cleveragents_tui.dashboard.dialogs import Question, Text
-from cleveragents_tui.dashboard.screens.apply import ApplyDialog, Choice
+from cleveragents_tui.dashboard.screens.apply import ApplyDialog
 from cleveragents_tui.dashboard.screens.conflicts import ConflictsScreen
 from cleveragents_tui.dashboard.screens.plans import PlansRoom
 from cleveragents_tui.dashboard.screens.prompt_form import PromptForm
@@ -15,6 +15,7 @@ from cleveragents_tui.dashboard.screens.rollback import StepChoice
 from cleveragents_tui.dashboard.speech import lines, spoken
 from cleveragents_tui.output import Look
 from daemon import protocol, views
+from store import errors
 
 if TYPE_CHECKING:
     from cleveragents_tui.dashboard.app import Dashboard
@@ -57,20 +58,15 @@ async def apply(app: "Dashboard", plan: views.PlanView) -> None:
         for name, value in surroundings.environment(app.environ, app.link.messages.append).items()
         if name.startswith("CLEVERAGENTS_")
     }
-    mode: str | None = None
-    while True:
-        preview = await app.link.call(
-            protocol.PlanPreview(plan=plan.plan_id, mode=mode, environment=settings), timeout=None
-        )
-        choice = await app.push_screen_wait(ApplyDialog(plan, preview))
-        match choice:
-            case None:
-                return
-            case Choice(apply=False):
-                mode = choice.mode
-            case Choice():
-                break
-    empty = not sum(project.files for project in preview.projects)
+
+    async def look(mode: str | None) -> views.PlanPreviewView:
+        asked = protocol.PlanPreview(plan=plan.plan_id, mode=mode, environment=settings)
+        return await app.link.call(asked, timeout=None)
+
+    preview = await app.push_screen_wait(ApplyDialog(plan, await look(None), look))
+    if preview is None:
+        return
+    empty = not any(project.files or project.conflicts for project in preview.projects)
     await app.link.call(
         protocol.PlanApply(
             plan=plan.plan_id, expect=preview.digest, mode=preview.mode, allow_empty=empty, environment=settings
@@ -87,15 +83,25 @@ async def prompt(app: "Dashboard", plan: views.PlanView) -> None:
     text = await app.push_screen_wait(PromptForm(plan, said))
     if text is None:
         return
-    await app.link.call(protocol.PlanPrompt(plan=plan.plan_id, text=text))
     app.echo(f"{_command('prompt', plan)} {shlex.quote(text)}")
 
 
 async def undo(app: "Dashboard", plan: views.PlanView) -> None:
     """Take the change out of the project again."""
-    if await _confirmed(app, "undo", plan):
+    if not await _confirmed(app, "undo", plan):
+        return
+    options = "--yes"
+    try:
         await app.link.call(protocol.PlanUndo(plan=plan.plan_id), timeout=None)
-        app.echo(f"{_command('undo', plan)} --yes")
+    except errors.ChangeMovedError as error:
+        kept = "What was changed since stays as it is; everything else is taken out."
+        if not await app.push_screen_wait(
+            Question("Take the rest of it out?", wording.plain(error.message), kept, yes="Yes, the rest")
+        ):
+            return
+        options = "--keep-going --yes"
+        await app.link.call(protocol.PlanUndo(plan=plan.plan_id, keep_going=True), timeout=None)
+    app.echo(f"{_command('undo', plan)} {options}")
 
 
 async def revert(app: "Dashboard", plan: views.PlanView) -> None:
@@ -138,9 +144,28 @@ async def prune(app: "Dashboard", _subject: object) -> None:
 
 async def look_at(tab: str, name: str, app: "Dashboard", plan: views.PlanView) -> None:
     """One of the plan's tabs."""
-    if isinstance(app.screen, PlansRoom):
-        app.screen.open(tab)
+    room = await _room_of(app, plan)
+    room.open(tab)
     app.echo(_command(name, plan))
+
+
+async def _room_of(app: "Dashboard", plan: views.PlanView) -> PlansRoom:
+    """The plans, with the cursor on one of them; whoever asks may be in another room, or in front of its conflicts."""
+    if isinstance(app.screen, PlansRoom):
+        return app.screen
+    if isinstance(app.screen, ConflictsScreen):
+        await app.screen.dismiss()
+    await app.switch_mode("plans")
+    room = app.screen_stack[0]
+    assert isinstance(room, PlansRoom), "the first room is that of the plans"
+    room.select(plan.plan_id)
+    return room
+
+
+async def follow(app: "Dashboard", plan: views.PlanView) -> None:
+    """The log of what runs, and its end."""
+    (await _room_of(app, plan)).follow()
+    app.echo(_command("follow", plan))
 
 
 async def conflicts(app: "Dashboard", plan: views.PlanView) -> None:
@@ -197,7 +222,7 @@ TABLE = {
     "plan.copy": copy,
     "plan.show": partial(look_at, "steps", "show"),
     "plan.logs": partial(look_at, "log", "logs"),
-    "plan.follow": partial(look_at, "log", "follow"),
+    "plan.follow": follow,
     "plan.diff": partial(look_at, "diff", "diff"),
     "plan.tree": partial(look_at, "decisions", "tree"),
     "plan.events": partial(look_at, "events", "events"),

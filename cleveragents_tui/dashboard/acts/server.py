@@ -1,15 +1,18 @@
 """The verbs of the team server and the sync."""
 
-from typing import TYPE_CHECKING, Any, Literal
+import asyncio
+from typing import TYPE_CHECKING, Literal
 
-from cleveragents_tui import verbs, wording
+from cleveragents_tui import hosting, verbs, wording
 from cleveragents_tui.cli import sync_text
 from cleveragents_tui.dashboard.dialogs import Question
 from cleveragents_tui.dashboard.screens.connect_form import ConnectForm
+from cleveragents_tui.dashboard.screens.host_form import HostForm, TokenForm, TokenShown, ordered
 from cleveragents_tui.dashboard.screens.server import Standing
 from cleveragents_tui.dashboard.screens.sync_conflict import SyncConflict
 from cleveragents_tui.dashboard.screens.timed import working
 from daemon import protocol, sync_views
+from daemon.team import orders
 from store import errors
 
 if TYPE_CHECKING:
@@ -53,8 +56,9 @@ async def resolve(app: "Dashboard", standing: Standing) -> None:
     app.notify(f"{name}: {stays}; the other one is kept: ca sync conflicts --history", markup=False)
 
 
-async def connect(app: "Dashboard", _subject: Any) -> None:
-    made = await app.push_screen_wait(ConnectForm())
+async def connect(app: "Dashboard", standing: Standing) -> None:
+    hosted = standing.server.host.url if standing.server is not None and standing.server.host.running else None
+    made = await app.push_screen_wait(ConnectForm(hosted or ""))
     if made is None:
         return
     view = made.view
@@ -97,6 +101,43 @@ def _staying(sync: sync_views.SyncView) -> list[str]:
     return lines
 
 
+async def host(app: "Dashboard", _standing: Standing) -> None:
+    hosted = await app.push_screen_wait(HostForm())
+    if hosted is None:
+        return
+    words = ["--host", verbs.quoted(hosted.order.host)] if hosted.order.host != hosting.HOST else []
+    words += ["--port", str(hosted.order.port)] if hosted.order.port != hosting.PORT else []
+    app.echo(" ".join([verbs.VERBS["sync.host"].ca, *words]))
+    for message in [f"the team server is running at {hosted.started.server.url}", *hosted.started.messages]:
+        app.notify(message, markup=False)
+
+
+async def stop(app: "Dashboard", standing: Standing) -> None:
+    verb = verbs.VERBS["sync.stop"]
+    url = standing.server.host.url if standing.server is not None else None
+    if not await app.push_screen_wait(Question(verb.ask, f"whoever uses {url} waits until it is back", yes=verb.title)):
+        return
+    async with working(app, "stopping the team server…"):
+        stopped = await ordered(app, orders.Stop(pid_file=None, timeout=hosting.STOPPING_SECONDS), orders.Stopped)
+    app.echo(verb.ca)
+    how = f"did not end within {hosting.STOPPING_SECONDS} s and was killed; its store is whole"
+    app.notify(f"the team server {how}" if stopped.killed else "the team server is stopped")
+
+
+async def token(app: "Dashboard", standing: Standing) -> None:
+    namespace = standing.sync.namespace or await asyncio.to_thread(app.setting, "server.namespace")
+    made = await app.push_screen_wait(TokenForm(namespace))
+    if made is None:
+        return
+    order, verb = made.order, verbs.VERBS["sync.token"]
+    words = ["--role", order.role] if order.role != "write" else []
+    words += ["--name", verbs.quoted(order.name)] if order.name else []
+    app.echo(" ".join([verb.command(name=order.namespace), *words]))
+    url = standing.server.host.url if standing.server is not None else None
+    await app.push_screen_wait(TokenShown(made.token, url or "URL"))
+
+
 TABLE = {
     "sync.now": now, "sync.full": full, "sync.resolve": resolve, "sync.connect": connect, "sync.disconnect": disconnect,
+    "sync.host": host, "sync.stop": stop, "sync.token": token,
 }  # fmt: skip

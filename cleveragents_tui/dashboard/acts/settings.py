@@ -6,20 +6,17 @@ from cleveragents_tui.dashboard import configuring
 from cleveragents_tui.dashboard.configuring import THEME, Setting
 from cleveragents_tui.dashboard.room import Room
 from cleveragents_tui.dashboard.screens.setting_form import Choice, SettingForm, ThemeChoice
-from store import errors
+from store import config, errors
 
 if TYPE_CHECKING:
     from cleveragents_tui.dashboard.app import Dashboard
 
 
 async def edit(app: "Dashboard", setting: Setting | None) -> None:
-    """Another value: a switch is turned over, a word is chosen, anything else is typed."""
+    """Another value: a word is chosen, and so is whether a switch is on; anything else is typed."""
     if setting is None:
         return
-    if setting.key.type == "bool":
-        on = setting.found.value if setting.found is not None else setting.key.default
-        await configuring.write(app, setting.key, not on)
-    elif setting.key.choices or setting.key.name == THEME:
+    if setting.key.type == "bool" or setting.key.choices or setting.key.name == THEME:
         await _choose(app, setting)
     else:
         await app.push_screen_wait(SettingForm(setting))
@@ -30,9 +27,9 @@ async def _choose(app: "Dashboard", setting: Setting) -> None:
     if setting.key.name == THEME:
         await _choose_theme(app, setting)
         return
-    chosen = await app.push_screen_wait(Choice(setting, setting.key.choices))
+    chosen = await app.push_screen_wait(Choice(setting, setting.key.choices or ("true", "false")))
     if chosen is not None:
-        await configuring.write(app, setting.key, chosen)
+        await configuring.write(app, setting.key, config.parse_value(setting.key, chosen))
 
 
 async def _choose_theme(app: "Dashboard", setting: Setting) -> None:

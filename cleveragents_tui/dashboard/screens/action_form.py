@@ -14,6 +14,8 @@ from cleveragents_tui.dashboard.widgets.path_input import PathSuggester
 from daemon import protocol, views
 from store import errors
 
+REFUSE, REPLACE = "leave it as it is", "replace it"
+
 
 class Created(NamedTuple):
     """What was asked for, and the action that it made."""
@@ -31,14 +33,15 @@ class ActionForm(Form[Created | None]):
 
     def fields(self) -> Iterable[Widget]:
         """The file, and whether it may replace what is there."""
-        yield TextField("file", required=True, note="a YAML file; → completes", suggester=PathSuggester())
-        yield ChoiceField("update", ("no", "yes"), "no", note="yes replaces the action if it is registered already")
+        yield TextField("file", required=True, note="a YAML file; tab completes", suggester=PathSuggester())
+        yield ChoiceField("update", (REFUSE, REPLACE), REFUSE, label="if there is one",
+                          note="what becomes of an action of that name that is registered already")  # fmt: skip
 
     async def send(self) -> Created:
         """Read the file and register what it describes."""
         file = absolute(self.text("file"))
         content = await asyncio.to_thread(definition_files.read, file)
-        request = protocol.ActionCreate(content=content, source=file, update=self.text("update") == "yes")
+        request = protocol.ActionCreate(content=content, source=file, update=self.text("update") == REPLACE)
         return Created(request, await self.dashboard.link.call(request))
 
     def blamed(self, error: errors.CleverAgentsError) -> str | None:

@@ -2,7 +2,7 @@
 
 from textual.content import Content
 
-from cleveragents_tui import verbs, wording
+from cleveragents_tui import wording
 from cleveragents_tui.dashboard.widgets import patches
 from cleveragents_tui.dashboard.widgets.conflict_list import child_name, is_of_apply, side_name
 from cleveragents_tui.dashboard.widgets.versions import Heading
@@ -15,7 +15,7 @@ _SUBMODULE = "160000"
 def summary(found: views.PlanConflictsView, plan: views.PlanView) -> Content:
     """Who does not fit into what, and how many files are open."""
     if not found.conflicts:
-        return Content(f"{Mood.DONE.sign} {plan.name} has no conflicts")
+        return Content(f"{wording.plan_mood(plan).sign} {plan.name} has no conflicts: it is {wording.position(plan)}")
     one = found.conflicts[0]
     left = sum(conflict.taken is None for conflict in found.conflicts)
     mood = Mood.NEEDS_YOU if left else Mood.DONE
@@ -24,23 +24,20 @@ def summary(found: views.PlanConflictsView, plan: views.PlanView) -> Content:
     return Content(f"{mood.sign} {child_name(one)} does not fit into {into}: {files}, {left} open")
 
 
-def next_steps(
-    found: views.PlanConflictsView, plan: views.PlanView, current: views.MergeConflictView | None
-) -> Content:
+def next_steps(found: views.PlanConflictsView, plan: views.PlanView, *, read_only: bool) -> Content:
     """What is to be done now, with the command that does it."""
     if not found.conflicts:
         return Content("Nothing has to be settled here.")
+    if read_only:
+        return Content("This dashboard only looks; a conflict is settled where one may write.")
     if is_of_apply(found.conflicts[0]):
         return Content(
-            f"What is in the project is yours to change: make room there, then ca plan apply {plan.name}; "
-            f"or start over from what is there: ca plan revert {plan.name}"
+            f"What is in the project is yours to change: make room there, then apply it (a): ca plan apply {plan.name}; "
+            f"or start over from what is there (R): ca plan revert {plan.name}"
         )
     if all(conflict.taken is not None for conflict in found.conflicts):
         return Content(f"Every conflict is settled. Go on (e): ca plan execute {plan.name}")
-    place = (
-        f", or edit it in {found.checkouts[current.project]}" if current and current.project in found.checkouts else ""
-    )
-    return Content(f"Take the parent's (p), the child's (c) or the base's (b) version{place}")
+    return Content("Take the parent's (p), the child's (c) or the base's (b) version, or edit the merged file (o).")
 
 
 def headings(one: views.MergeConflictView, plan: views.PlanView) -> tuple[Heading, Heading, Heading]:
@@ -68,14 +65,3 @@ def about(version: views.VersionView | None, base: views.VersionView | None, who
     elif version.text and not version.text.endswith("\n"):
         facts.append("no newline at the end")
     return ", ".join(facts)
-
-
-def resolve_command(plan: str, file: str, take: str) -> str:
-    """The command that settles a conflict; control characters in a name are written out for the shell."""
-    if file.isprintable():
-        word = verbs.quoted(file)
-    else:
-        escaped = file.replace("\\", "\\\\").replace("'", "\\'")
-        safe = "".join(char if char.isprintable() else f"\\u{ord(char):04x}" for char in escaped)
-        word = f"$'{safe}'"
-    return f"ca plan resolve {verbs.quoted(plan)} {word} --take {take}"

@@ -3,32 +3,61 @@
 import asyncio
 import base64
 import os
-import shlex
-import subprocess
-from collections.abc import Awaitable, Iterable, Mapping
+from collections.abc import Awaitable, Iterable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar
 
 from textual import events, work
-from textual.app import SuspendNotSupported
 from textual.binding import Binding, BindingType
-from textual.content import Content
 from textual.widget import Widget
 from textual.widgets import Static
 
-from cleveragents_tui import verbs, wording
-from cleveragents_tui.dashboard.room import NARROW, Room
-from cleveragents_tui.dashboard.screens.conflict_texts import headings, next_steps, resolve_command, summary
+from cleveragents_tui import wording
+from cleveragents_tui.dashboard.here import entitle
+from cleveragents_tui.dashboard.room import NARROW, Room, bindings
+from cleveragents_tui.dashboard.screens.conflict_texts import headings, next_steps, summary
 from cleveragents_tui.dashboard.widgets import three_ways
-from cleveragents_tui.dashboard.widgets.conflict_list import TAKEN, ConflictList, is_of_apply
+from cleveragents_tui.dashboard.widgets.conflict_list import ConflictList, is_of_apply, state_of
 from cleveragents_tui.dashboard.widgets.rows import Rows
 from cleveragents_tui.dashboard.widgets.versions import Shown, Versions
 from daemon import protocol, views
 from store import errors
 
-EDITOR = "vi"
-"""What edits a file when the environment names nothing."""
-_EXECUTE = verbs.VERBS["plan.execute"]
+ON_FROM_HERE = ("plan.execute", "plan.apply", "plan.revert", "plan.undo")
+"""What a plan can do once everything is settled, or when it is the project that it collides with."""
+
+
+TEXT_MODES = {"100644", "100755"}
+"""Links and submodules are no files to edit."""
+
+
+@dataclass(frozen=True)
+class Chosen:
+    """What a verb settles.
+
+    Attributes:
+        plan: The plan's name.
+        file: The file, as a command names it.
+        conflict: What is known of it.
+        merged: Where the merged file can be edited; nowhere when it was settled, and nothing else in its project is open.
+    """
+
+    plan: str
+    file: str
+    conflict: views.MergeConflictView
+    merged: Path | None
+
+    @property
+    def can_take(self) -> bool:
+        """Whether it is settled here; what is in the project is the user's to change."""
+        return not is_of_apply(self.conflict)
+
+    @property
+    def is_text(self) -> bool:
+        """Whether an editor is of any use."""
+        found = (self.conflict.parent, self.conflict.base, self.conflict.child)
+        return all(version is None or (version.mode in TEXT_MODES and not version.binary) for version in found)
 
 
 class ConflictsScreen(Room):
@@ -39,19 +68,17 @@ class ConflictsScreen(Room):
     HELP = """The files that keep a child from entering its plan, or a plan from its project, with their versions side by side.
 A line that differs from the base is marked: + came, ~ changed, − went; ! where both sides differ.
 A choice may be made again until the plan goes on."""  # noqa: RUF001  the sign as it is shown
+    AREAS = ("conflict",)
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("p", "take('parent')", "Parent's", id="conflict.parent", tooltip="Take the parent's version."),
-        Binding("c", "take('child')", "Child's", id="conflict.child", tooltip="Take the child's version."),
-        Binding("b", "take('base')", "Base's", id="conflict.base", tooltip="Take the version that both started from."),
-        Binding("o", "edit", "Edit", id="conflict.edit", tooltip="Edit the merged file with $EDITOR, and take it."),
-        Binding(
-            "t", "take('edited')", "Take edited", id="conflict.edited", tooltip="Take the merged file as it is now."
-        ),
-        Binding("n", "difference(1)", "Next difference", id="conflict.next", show=False),
-        Binding("N", "difference(-1)", "Previous difference", id="conflict.previous", show=False),
-        Binding(_EXECUTE.key, "app.verb('plan.execute')", _EXECUTE.title, id=_EXECUTE.id, tooltip=_EXECUTE.help),
-        Binding("escape", "leave", "Back", id="conflict.back"),
-    ]
+        *bindings(*AREAS),
+        Binding("n", "difference(1)", "Next difference", id="conflict.next", show=False,
+                tooltip="To the next lines that differ."),
+        Binding("N", "difference(-1)", "Previous difference", id="conflict.previous", show=False,
+                tooltip="To those before."),
+        Binding("w", "wrap", "Wrap", id="conflict.wrap", tooltip="Wrap long lines, or cut them."),
+        *(one for one in bindings("plan") if isinstance(one, Binding) and one.id in ON_FROM_HERE),
+        Binding("escape", "leave", "Back", id="conflict.back", tooltip="To where you came from."),
+    ]  # fmt: skip
     DEFAULT_CSS = """
     ConflictsScreen {
         & #summary { height: 1; padding: 0 1; text-style: bold; }
@@ -67,7 +94,6 @@ A choice may be made again until the plan goes on."""  # noqa: RUF001  the sign 
         self._plan: views.PlanView | None = None
         self._found: views.PlanConflictsView | None = None
         self._shown: views.MergeConflictView | None = None
-        self._offered: tuple[bool, bool, bool] | None = None
 
     def body(self) -> Iterable[Widget]:
         """What does not fit, what to do, the files and their versions."""
@@ -110,14 +136,12 @@ A choice may be made again until the plan goes on."""  # noqa: RUF001  the sign 
         """Something else is under the cursor, or it is in another state."""
         self._say_next()
         self._look()
-        offered = (self._can_take(by_hand=False), self._can_take(by_hand=True), self.subject("plan") is not None)
-        if offered != self._offered:
-            self._offered = offered
-            self.refresh_bindings()
+        self.refresh_keys()
 
     def _say_next(self) -> None:
         if self._plan is not None and self._found is not None:
-            self.query_one("#next", Static).update(next_steps(self._found, self._plan, self._list.current))
+            said = next_steps(self._found, self._plan, read_only=self.dashboard.read_only)
+            self.query_one("#next", Static).update(said)
 
     def on_rows_moved(self, event: Rows.Moved) -> None:
         """The versions are of the file under the cursor."""
@@ -134,7 +158,7 @@ A choice may be made again until the plan goes on."""  # noqa: RUF001  the sign 
         one = self._list.current
         if one is None:
             self._versions.show(Shown())
-            self._versions.border_title = ""
+            entitle(self._versions, "")
         elif one != self._shown:
             self._fetch(one)
 
@@ -151,8 +175,15 @@ A choice may be made again until the plan goes on."""  # noqa: RUF001  the sign 
         stays = self._shown is not None and (self._shown.project, self._shown.path) == (one.project, one.path)
         self._shown = one
         self._versions.show(shown, stay=stays)
-        state = "open" if one.taken is None else TAKEN[one.taken]
-        self._versions.border_title = Content(f"{wording.one_line(one.path)} · {one.kind} · {state}").markup
+        state = state_of(one)
+        entitle(self._versions, f"{wording.one_line(one.path)} · {one.kind} · {state}", self._where(one))
+
+    def _where(self, one: views.MergeConflictView) -> str:
+        """Where the merged file is, for those who edit it elsewhere."""
+        merged = None if is_of_apply(one) else self._merged(one)
+        if merged is None:
+            return ""
+        return wording.cut_front(f"merged: {wording.one_line(str(merged))}", self._versions.size.width - 4)
 
     async def _attempt(self, doing: Awaitable[None]) -> None:
         try:
@@ -163,45 +194,35 @@ A choice may be made again until the plan goes on."""  # noqa: RUF001  the sign 
     # --- what is done -------------------------------------------------------------------------------------------------
 
     def subject(self, area: str) -> Any:
-        """The plan, as soon as it can go on."""
+        """The conflict under the cursor; the plan, as soon as it can go on."""
         found = self._found
-        if area != "plan" or found is None or any(one.taken is None for one in found.conflicts):
+        if found is None:
             return None
-        return self._plan
+        if area == "conflict":
+            return self._chosen(self._list.current)
+        waits = any(one.taken is None and not is_of_apply(one) for one in found.conflicts)
+        return self._plan if area == "plan" and not waits else None
 
-    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
-        """What can be done to the file under the cursor."""
-        if action not in {"take", "edit"}:
-            return super().check_action(action, parameters)
-        return self.is_mounted and self._can_take(by_hand=action == "edit" or parameters == ("edited",))
-
-    def _can_take(self, *, by_hand: bool) -> bool:
-        one = self._list.current
-        if one is None or is_of_apply(one) or self.dashboard.read_only:
-            return False
-        return not by_hand or self._file(one) is not None
+    def _chosen(self, one: views.MergeConflictView | None) -> Chosen | None:
+        return None if one is None else Chosen(self._plan_name, self._list.named(one), one, self._merged(one))
 
     def action_difference(self, step: int) -> None:
         """To the next difference, or the one before."""
         self._versions.go_to_difference(step)
 
+    def action_wrap(self) -> None:
+        """Wrap long lines, or cut them."""
+        self._versions.wrap = not self._versions.wrap
+
     def action_leave(self) -> None:
         """Back to where one came from."""
         self.dismiss()
 
-    def action_take(self, take: str) -> None:
-        """Settle the conflict under the cursor by one of its versions."""
-        one = self._list.current
-        if one is not None:
-            self.run_worker(self._attempt(self._resolve(one, take)), group="resolve", exit_on_error=False)
-
-    async def _resolve(self, one: views.MergeConflictView, take: str) -> None:
-        file = self._list.named(one)
-        asked = protocol.PlanResolve(plan=self._plan_name, path=file, take=take)
-        await self.dashboard.link.call(asked, timeout=None)
-        self.dashboard.echo(resolve_command(self._plan_name, file, take))
+    async def show_taken(self, taken: Chosen) -> None:
+        """A conflict was settled: show it, and go to the next one that is open."""
         await self.refill([])
-        if self._list.current is not None and self._list.current.path == one.path:
+        one = self._list.current
+        if one is not None and (one.project, one.path) == (taken.conflict.project, taken.conflict.path):
             self._go_to_open()
 
     def _go_to_open(self) -> None:
@@ -210,52 +231,29 @@ A choice may be made again until the plan goes on."""  # noqa: RUF001  the sign 
         order = [(cursor + step) % count for step in range(1, count)]
         self._list.cursor = next((row for row in order if self._list.conflicts[row].taken is None), cursor)
 
-    def _file(self, one: views.MergeConflictView) -> Path | None:
-        """Where the merged file can be edited; nowhere when it was settled, and nothing else in its project is open."""
+    def _merged(self, one: views.MergeConflictView) -> Path | None:
         directory = self._found.checkouts.get(one.project) if self._found else None
         if directory is None:
             return None
         name = one.path if one.path_base64 is None else os.fsdecode(base64.b64decode(one.path_base64))
         return Path(directory, name)
 
-    def action_edit(self) -> None:
-        """Edit the merged file, and take it when the editor was left as usual."""
-        one = self._list.current
-        file = self._file(one) if one is not None else None
-        if file is not None and self._was_edited(file):
-            self.action_take("edited")
-
-    def _was_edited(self, file: Path) -> bool:
-        """Nobody sees the screen meanwhile, so the editor is waited for."""
-        command = [*_editor(self.dashboard.environ), str(file)]
-        try:
-            with self.app.suspend():  # pyright: ignore[reportUnknownMemberType]  textual says App[Unknown]
-                code = subprocess.run(command, check=False).returncode
-        except (SuspendNotSupported, OSError) as error:
-            said = f"no editor can be started here ({error}): edit {file}, then take it with t"
-            self.notify(wording.plain(said), severity="error", markup=False)
-            return False
-        if code != 0:
-            self.notify(f"{command[0]} ended with {code}; nothing was taken", severity="warning", markup=False)
-        return code == 0
-
     @property
     def _plan_name(self) -> str:
         return self._plan.name if self._plan is not None else self._given
 
 
-def _editor(environ: Mapping[str, str]) -> list[str]:
-    named = environ.get("VISUAL") or environ.get("EDITOR") or EDITOR
-    return shlex.split(named) or [EDITOR]
-
-
 def _shown(one: views.MergeConflictView, plan: views.PlanView) -> Shown:
     """Aligned and measured; not in the event loop."""
-    parent, base, child = (_lines(version) for version in (one.parent, one.base, one.child))
+    base = _lines(one.base)
+    parent, child = (_lines(version, gone=base is not None) for version in (one.parent, one.child))
     return Shown.of(three_ways.align(parent, base, child), headings(one, plan))
 
 
-def _lines(version: views.VersionView | None) -> list[str] | None:
-    if version is None or version.text is None:
+def _lines(version: views.VersionView | None, *, gone: bool = False) -> list[str] | None:
+    """The lines of a version; none of them is left of one that is gone."""
+    if version is None:
+        return [] if gone else None
+    if version.text is None:
         return None
     return version.text.removesuffix("\n").split("\n") if version.text else []

@@ -36,9 +36,14 @@ class ConnectForm(Form[Connected | None]):
     HEADING: ClassVar[str] = "Connect to a team server"
     SEND: ClassVar[str] = "Connect"
 
+    def __init__(self, url: str = "") -> None:
+        """`url` is the server that is meant most likely; empty when none is."""
+        super().__init__()
+        self._url = url
+
     def fields(self) -> Iterable[Widget]:
         """What is left empty keeps the value that it has."""
-        yield TextField("url", required=True, placeholder="https://team.example.org")
+        yield TextField("url", self._url, required=True, placeholder="https://team.example.org")
         yield TextField("namespace", note="what you name NAMESPACE/… is shared; empty: the one that is set")
         yield SecretField("token", note="what the server knows you by; empty: the one that is set", check=_check_token)
         yield ChoiceField("certificate", [CHECKED, UNCHECKED], note="of the server, with https", unset="as it is set")
@@ -60,8 +65,9 @@ class ConnectForm(Form[Connected | None]):
         )
 
     def blamed(self, error: errors.CleverAgentsError) -> str | None:
-        """A server that cannot be reached has the wrong address, one that does not know us was given the wrong token."""
-        return {"unauthorized": "token", "unreachable": "url"}.get(error.code)
+        """Whichever field would have to say something else."""
+        known = {"unauthorized": "token", "forbidden": "token", "unreachable": "url", "tls": "certificate"}
+        return known.get(error.code, "url" if "url" in error.detail else None)
 
 
 def _check_token(text: str) -> str:

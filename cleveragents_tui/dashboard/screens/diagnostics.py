@@ -1,8 +1,10 @@
 """Diagnostics: everything that can be checked, what is wrong first."""
 
+import asyncio
 from collections.abc import Iterable, Sequence
 from typing import Any, ClassVar
 
+import msgspec
 from rich.style import Style
 from textual.binding import BindingType
 from textual.containers import Horizontal, Vertical, VerticalScroll
@@ -11,13 +13,15 @@ from textual.message import Message
 from textual.widget import Widget
 from textual.widgets import Static
 
-from cleveragents_tui import wording
+from cleveragents_tui import starting, verbs, wording
+from cleveragents_tui.dashboard.link import Status
 from cleveragents_tui.dashboard.room import bindings
 from cleveragents_tui.dashboard.screens.timed import TimedRoom, Working
 from cleveragents_tui.dashboard.widgets.rows import Cells, Rows, fit
 from cleveragents_tui.dashboard.widgets.toned import toned
 from cleveragents_tui.wording import Tone
 from daemon import protocol, views
+from store import errors
 
 MODE = "diagnostics"
 """What the application calls this room."""
@@ -121,7 +125,27 @@ Repair puts right what can be. A damaged store is restored by ca diagnostics --r
     def check_again(self) -> None:
         """What was found is not to be relied on any more."""
         self._outdated = True
-        self.keep_up([])
+        if self.dashboard.pulse.link.status is Status.GONE:
+            self.run_worker(self._examine, name="examine", group="examine", exclusive=True, exit_on_error=False)
+        else:
+            self.keep_up([])
+
+    async def _examine(self) -> None:
+        """What can be checked without a daemon. Only when somebody asks: meanwhile none can start in this home."""
+        self._work("checking without a daemon…")
+        try:
+            examined = await asyncio.to_thread(starting.examine, self.dashboard.environ)
+        except errors.CleverAgentsError as error:
+            self.dashboard.complain(error)
+            return
+        finally:
+            self._work("")
+        self._take(_alone(examined.diagnostics))
+
+    def nothing_yet(self) -> str:
+        """Without a daemon there is still something to be checked."""
+        gone = self.dashboard.pulse.link.status is Status.GONE
+        return super().nothing_yet() + ("\nr checks what can be checked without one." if gone else "")
 
     def on_screen_suspend(self) -> None:
         """Who comes back from another room wants to know how it is then; a dialog changes nothing."""
@@ -144,10 +168,10 @@ Repair puts right what can be. A damaged store is restored by ca diagnostics --r
         self._working = text
         self.show()
 
-    @property
-    def troubles(self) -> list[str]:
-        """What is not well, a line each."""
-        checks = self.query_one(CheckRows).checks
+    def troubles(self, *, repairable: bool) -> list[str]:
+        """What is not well and a repair can put right, or cannot, a line each."""
+        repair = verbs.VERBS["check.repair"].ca
+        checks = [one for one in self.query_one(CheckRows).checks if (repair in (one.fix or "")) is repairable]
         return [
             f"{SIGNS[one.status][0]} {one.name}: {wording.one_line(one.message)}"
             for one in checks
@@ -183,6 +207,13 @@ Repair puts right what can be. A damaged store is restored by ca diagnostics --r
             self.query_one("#told", Static).update(told(chosen))
 
 
+def _alone(found: views.DiagnosticsView) -> views.DiagnosticsView:
+    """What was found where no daemon is, that first."""
+    check = views.CheckView("daemon", "error", "none runs; here is what can be checked without one", "ca daemon start")
+    summary = msgspec.structs.replace(found.summary, errors=found.summary.errors + 1)
+    return msgspec.structs.replace(found, checks=[check, *found.checks], summary=summary)
+
+
 def told(check: views.CheckView) -> Content:
     """A check whole, and below it what to do, or what was done."""
     parts = [(wording.plain(check.message), "")]
@@ -194,5 +225,5 @@ def told(check: views.CheckView) -> Content:
 
 
 def _summary(summary: views.CheckSummaryView) -> str:
-    warnings, errors = wording.count(summary.warnings, "warning"), wording.count(summary.errors, "error")
-    return f"{summary.ok} ok, {warnings}, {errors}"
+    warnings, broken = wording.count(summary.warnings, "warning"), wording.count(summary.errors, "error")
+    return f"{summary.ok} ok, {warnings}, {broken}"

@@ -11,11 +11,11 @@ from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Horizontal, Vertical, VerticalScroll
 from textual.content import Content
-from textual.screen import ModalScreen
 from textual.widget import Widget
 from textual.widgets import Button, Static
 
 from cleveragents_tui import wording
+from cleveragents_tui.dashboard.dialogs import Dialog
 from cleveragents_tui.dashboard.here import dashboard_of
 from cleveragents_tui.dashboard.widgets.fields import Field
 from store import errors
@@ -26,27 +26,29 @@ if TYPE_CHECKING:
 R = TypeVar("R")
 
 
-class Form(ModalScreen[R]):
+class Form(Dialog[R]):
     """Fields and what is done with them; its result is None when somebody left it.
 
     Who inherits names the fields, sends them, and says which of them an error is about.
     """
 
-    HEADING: ClassVar[str]
+    HEADING: ClassVar[str] = ""
     SEND: ClassVar[str]
     KEYS: ClassVar[str] = "ctrl+s sends · esc leaves"
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("escape", "leave", "Leave"),
-        Binding("ctrl+s", "send", "Send"),
+        Binding("escape", "leave", "Leave", tooltip="Nothing is done."),
+        Binding("ctrl+s", "send", "Send", tooltip="Do what the form is for, when every field is as it has to be."),
     ]
     DEFAULT_CSS = """
     Form {
-        .form { width: 88; padding: 0 1; border-subtitle-color: $tone-waiting; }
-        .fields { height: auto; max-height: 68vh; scrollbar-size-vertical: 1; }
+        .form { border-subtitle-color: $tone-waiting; }
+        .fields { height: auto; max-height: 50vh; scrollbar-size-vertical: 1; }
+        .hint { height: 2; margin-top: 1; color: $text-muted; }
         .intro { margin-bottom: 1; }
         .reason { color: $tone-failed; display: none; max-height: 6; }
         &.-refused .reason { display: block; }
         &.-refused .fields { max-height: 42vh; }
+        &.-refused .hint { display: none; }
         .waiting { color: $tone-running; display: none; }
         &.-waiting .waiting { display: block; }
     }
@@ -56,6 +58,7 @@ class Form(ModalScreen[R]):
         """`intro` is said above the fields."""
         super().__init__()
         self._intro = intro
+        self._asking = False
 
     @property
     def dashboard(self) -> "Dashboard":
@@ -80,6 +83,13 @@ class Form(ModalScreen[R]):
         """The key of the field that an error is about."""
         return None
 
+    def heading(self) -> str:
+        """What the form is for, in its border."""
+        return self.HEADING
+
+    async def complete(self) -> None:
+        """Wait until every field is there."""
+
     def more_buttons(self) -> Iterable[Widget]:
         """What else can be done than to send it."""
         return ()
@@ -89,12 +99,13 @@ class Form(ModalScreen[R]):
     def compose(self) -> ComposeResult:
         """The fields in a box."""
         with Vertical(classes="dialog form") as box:
-            box.border_title = self.HEADING
+            box.border_title = Content(self.heading()).markup
             box.border_subtitle = self.KEYS
             if self._intro:
                 yield Static(Content(self._intro), classes="intro")
             with VerticalScroll(classes="fields", can_focus=False):
                 yield from self.fields()
+            yield Static("", classes="hint")  # always as high, so that nothing moves while one goes from field to field
             yield Static("", classes="reason")
             yield Static(Content("the daemon is asked…"), classes="waiting")
             with Horizontal(classes="buttons"):
@@ -102,15 +113,30 @@ class Form(ModalScreen[R]):
                 yield from self.more_buttons()
                 yield Button("Cancel", id="leave", compact=True)
 
+    @property
+    def asked(self) -> list[Field]:
+        """The fields that are asked now: those that can be seen."""
+        return [
+            field
+            for field in self.query(Field)
+            if all(node.display for node in field.ancestors_with_self if isinstance(node, Widget))
+        ]
+
     def field(self, key: str) -> Field | None:
         """The field of that name."""
-        return next((field for field in self.query(Field) if field.key == key), None)
+        return next((field for field in self.asked if field.key == key), None)
 
     def text(self, key: str) -> str:
         """What a field of the form holds."""
         field = self.field(key)
         assert field is not None
         return field.text.strip()
+
+    def on_descendant_focus(self) -> None:
+        """What the field is for is said while one is in it."""
+        nodes = [] if self.focused is None else self.focused.ancestors_with_self
+        notes = [node.note for node in nodes if isinstance(node, Field)]
+        self.query_one(".hint", Static).update(Content("".join(notes)))
 
     def on_field_entered(self, event: Field.Entered) -> None:
         """Go on to the next field."""
@@ -132,18 +158,27 @@ class Form(ModalScreen[R]):
 
     def ask(self, work: Callable[[], Awaitable[None]]) -> None:
         """Do something with the fields when all of them are as they have to be; one thing at a time."""
-        wrong = [field for field in self.query(Field) if not field.recheck()]
-        if wrong:
-            wrong[0].focus_control()
-        elif not self.has_class("-waiting"):
-            self.add_class("-waiting")
-            self.run_worker(partial(self._waited, work), name="form")
+        if not self._asking:
+            self._asking = True
+            self.run_worker(partial(self._checked, work), name="form")
 
     async def _sent(self) -> None:
         self.dismiss(await self.send())
 
+    async def _checked(self, work: Callable[[], Awaitable[None]]) -> None:
+        try:
+            await self.complete()
+            wrong = [field for field in self.asked if not field.recheck()]
+            if wrong:
+                wrong[0].focus_control()
+            else:
+                await self._waited(work)
+        finally:
+            self._asking = False
+
     async def _waited(self, work: Callable[[], Awaitable[None]]) -> None:
         self._tell("")
+        self.add_class("-waiting")
         try:
             await work()
         except errors.CleverAgentsError as error:

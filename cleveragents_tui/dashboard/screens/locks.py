@@ -1,7 +1,7 @@
 """Locks: who holds what, since when, and for how long still."""
 
 from collections.abc import Iterable, Sequence
-from typing import Any, ClassVar
+from typing import Any, ClassVar, NamedTuple
 
 from rich.style import Style
 from textual.binding import BindingType
@@ -10,7 +10,7 @@ from textual.content import Content
 from textual.widget import Widget
 from textual.widgets import Static
 
-from cleveragents_tui import wording
+from cleveragents_tui import verbs, wording
 from cleveragents_tui.cli import lock_text
 from cleveragents_tui.dashboard.room import bindings
 from cleveragents_tui.dashboard.screens.timed import TimedRoom
@@ -27,8 +27,46 @@ No locks.  Hold one while a command runs:
 
 Plans that run hold one of their own, and one of the project while they apply."""
 
+OPEN = verbs.VERBS["lock.open"]
 FENCE_FROM = 90
 """Columns from which on there is room for the fence."""
+JOBS = 128
+"""Open jobs that are asked for the names of their plans; those that run, and so hold locks, come first."""
+
+
+class Holders(NamedTuple):
+    """What is known of the jobs that hold locks: the names of their plans are what people know them by."""
+
+    jobs: dict[str, views.JobView]
+    plans: dict[str, str]
+
+    @classmethod
+    def of(cls, found: views.JobBoardView) -> "Holders":
+        """The jobs of an answer, by their ids."""
+        return cls({job.job_id: job for page in found.pages for job in page.jobs}, found.plans)
+
+    def job(self, lock: views.LockView) -> views.JobView | None:
+        """The job that holds a lock."""
+        return self.jobs.get(lock.owner_id.removeprefix("job:"))
+
+    def plan_id(self, lock: views.LockView) -> str | None:
+        """The plan that a lock is of, or whose job holds it."""
+        job = self.job(lock)
+        return lock.resource_id if lock.resource_type == "plan" else None if job is None else job.plan_id
+
+    def plan(self, lock: views.LockView) -> str:
+        """The name of that plan; empty when it is not known."""
+        return self.plans.get(self.plan_id(lock) or "", "")
+
+    def resource(self, lock: views.LockView) -> str:
+        """What is locked, as people call it."""
+        plan = self.plan(lock) if lock.resource_type == "plan" else ""
+        return f"plan:{plan}" if plan else lock_text.name(lock)
+
+    def holder(self, lock: views.LockView) -> str:
+        """Who holds it: of a job its phase and its plan."""
+        job, plan = self.job(lock), self.plan(lock)
+        return lock_text.holder(lock) if job is None or not plan else f"{job.phase} of {plan}"
 
 
 class LockRows(Rows):
@@ -36,15 +74,17 @@ class LockRows(Rows):
 
     Attributes:
         moment: When what is shown is so.
+        holders: What is known of the jobs among the holders.
     """
 
     locks: Sequence[views.LockView] = ()
+    holders = Holders({}, {})
     moment = 0.0
 
-    def show(self, locks: Sequence[views.LockView]) -> None:
+    def show(self, locks: Sequence[views.LockView], holders: Holders) -> None:
         """Other locks; the cursor stays on its lock."""
         chosen = _key(self.chosen) if self.chosen else None
-        self.locks = locks
+        self.locks, self.holders = locks, holders
         self.count = len(locks)
         self.cursor = next((row for row, lock in enumerate(locks) if _key(lock) == chosen), self.cursor)
         self.refresh()
@@ -58,13 +98,13 @@ class LockRows(Rows):
         """Resource and holder share what the numbers leave."""
         lock = self.locks[row]
         mood = Mood.CANCELLED if lock.stale else Mood.RUNNING
-        fence = f"fence {lock.fence}" if width >= FENCE_FROM else ""
-        numbers = f"{fence:>10}  held {wording.age(lock.acquired_at, self.moment):>5}  {left(lock, self.moment):>14} "
+        fence = f"{f'fence {lock.fence}':>10}  " if width >= FENCE_FROM else ""
+        numbers = f"{fence}held {wording.age(lock.acquired_at, self.moment):>5}  {left(lock, self.moment):>14} "
         room = max(0, width - 3 - len(numbers))
         cells = [
             (f" {mood.sign} ", self.tone(mood.tone)),
-            (_cell(lock_text.name(lock), room // 2), Style(bold=not lock.stale)),
-            (_cell(lock_text.holder(lock), room - room // 2), Style.null()),
+            (_cell(self.holders.resource(lock), room // 2), Style(bold=not lock.stale)),
+            (_cell(self.holders.holder(lock), room - room // 2), Style.null()),
             (numbers, self.tone(Tone.NEEDS_YOU if lock.stale else Tone.WAITING)),
         ]
         return fit(cells, width)
@@ -91,7 +131,8 @@ class LocksRoom(TimedRoom):
     HELP = """\
 Who holds what: plans that run, projects and files that they apply to, and whatever people and their scripts have locked.
 ▶ is held, ⊘ has expired: it keeps nobody out, anybody may take it over. The fence grows with every new holder.
-Release gives a lock back in its holder's name; clean removes those that have expired."""
+Release gives a lock back in its holder's name; clean removes those that have expired.
+Enter goes to the plan whose job holds the lock."""
     BINDINGS: ClassVar[list[BindingType]] = bindings("lock")
     DEFAULT_CSS = """
     LocksRoom #lock { height: auto; }
@@ -99,6 +140,7 @@ Release gives a lock back in its holder's name; clean removes those that have ex
     """
 
     _locks: Sequence[views.LockView] = ()
+    _holders = Holders({}, {})
 
     def body(self) -> Iterable[Widget]:
         """The list above the lock."""
@@ -113,8 +155,10 @@ Release gives a lock back in its holder's name; clean removes those that have ex
         """Locks come and go with what plans do, and by hand."""
         if happened and not any(event.kind.partition(".")[0] in {"lock", "job", "plan"} for event in happened):
             return
-        found = await self.dashboard.link.call(protocol.LockList())
-        self._locks = found.locks
+        link = self.dashboard.link
+        self._locks = (await link.call(protocol.LockList())).locks
+        if any(lock_text.of_a_job(lock) for lock in self._locks):
+            self._holders = Holders.of(await link.call(protocol.JobBoard(pages=[protocol.BoardPage("open", 0, JOBS)])))
         self.filled = True
         self.show()
         self.attend()
@@ -141,7 +185,7 @@ Release gives a lock back in its holder's name; clean removes those that have ex
         """The list, or what stands for it."""
         rows = self.query_one(LockRows)
         rows.moment = self.moment
-        rows.show(self._locks)
+        rows.show(self._locks, self._holders)
         rows.display = bool(self._locks)
         rows.border_subtitle = _summary(self._locks)
         self.say_instead("#nothing", "" if self._locks else EMPTY if self.filled else self.nothing_yet())
@@ -160,18 +204,24 @@ Release gives a lock back in its holder's name; clean removes those that have ex
         self._show_chosen()
         self.refresh_bindings()
 
+    def on_rows_opened(self) -> None:
+        """Enter goes to the plan whose job holds it."""
+        if self.dashboard.offers(OPEN):
+            self.dashboard.action_verb(OPEN.id)
+
     def _show_chosen(self) -> None:
         place = self.query_one("#lock")
         chosen = self.query_one(LockRows).chosen
         place.display = chosen is not None
         if chosen is not None:
-            place.border_title = Content(wording.one_line(lock_text.name(chosen))).markup
-            self.query_one("#told", Static).update(_whole(chosen, self.moment))
+            place.border_title = Content(wording.one_line(self._holders.resource(chosen))).markup
+            self.query_one("#told", Static).update(_whole(chosen, self._holders, self.moment))
 
 
-def _whole(lock: views.LockView, moment: float) -> Content:
+def _whole(lock: views.LockView, holders: Holders, moment: float) -> Content:
+    plan = f", {holders.holder(lock)}" if holders.job(lock) is not None else ""
     lines = [
-        ("holder    ", lock.owner_id),
+        ("holder    ", lock.owner_id + plan),
         ("resource  ", f"{lock.resource_type}:{lock.resource_id}"),
         ("since     ", f"{wording.local_time(lock.acquired_at)}, fence {lock.fence}"),
         ("until     ", f"{wording.local_time(lock.expires_at)}, {left(lock, moment)}"),

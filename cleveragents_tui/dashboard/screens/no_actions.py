@@ -6,19 +6,19 @@ from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Horizontal, Vertical
 from textual.content import Content
-from textual.screen import ModalScreen
 from textual.widgets import Button, Static
 
 from cleveragents_tui import definition_files
+from cleveragents_tui.dashboard.dialogs import Dialog
 
 
-class NoActions(ModalScreen[str | None]):
+class NoActions(Dialog[str | None]):
     """The two ways on; the result is the verb that was chosen."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("r", "choose('make.run')", "Run a command"),
-        Binding("a", "choose('make.action')", "Register an action"),
-        Binding("escape,q", "leave", "Leave"),
+        Binding("r", "choose('make.run')", "Run a command", tooltip="One command, in a sandbox of a project."),
+        Binding("a", "choose('make.action')", "Register an action", tooltip="From its file."),
+        Binding("escape,q", "leave", "Leave", tooltip="Neither."),
     ]
 
     def compose(self) -> ComposeResult:

@@ -1,13 +1,14 @@
 """The first room: all plans on the left, the one under the cursor on the right; on a narrow terminal one of the two."""
 
 import asyncio
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from functools import partial
 from typing import Any, ClassVar
 
 from textual import on
 from textual.binding import Binding, BindingType
 from textual.containers import Horizontal
+from textual.content import Content
 from textual.timer import Timer
 from textual.widget import Widget
 from textual.widgets import Input
@@ -39,14 +40,14 @@ On a narrow terminal enter opens a plan, and escape goes back to the list.
     BINDINGS: ClassVar[list[BindingType]] = [
         *bindings(*AREAS),
         Binding("slash", "filter", "Filter", id="board.filter", tooltip="Only plans whose name, action or project has …"),
-        Binding("escape", "back", "Back", id="board.back", show=False, tooltip="Leave the plan, or end the filter."),
+        Binding("escape", "back", "Back", id="board.back", tooltip="Leave the plan, or end the filter."),
     ]  # fmt: skip
     DEFAULT_CSS = """
     PlansRoom {
         #board-pane { width: 9fr; min-width: 44; max-width: 90; }
         #plan-pane { width: 11fr; }
         #filter { display: none; dock: bottom; height: 1; border: none; padding: 0 1; background: $panel; }
-        #filter.-open { display: block; }
+        &.-zoomed #board-pane, &.-zoomed #side-log { display: none; }
         &.-narrow #board-pane { width: 1fr; max-width: 100%; }
         &.-narrow #plan-pane { display: none; width: 1fr; }
         &.-narrow.-opened #board-pane, &.-narrow.-empty #board-pane { display: none; }
@@ -61,7 +62,7 @@ On a narrow terminal enter opens a plan, and escape goes back to the list.
     def body(self) -> Iterable[Widget]:
         """The list and the plan."""
         board, pane = Board(id="board"), PlanPane(id="plan-pane")
-        line = Input(placeholder="words of a name, action or project · enter keeps · esc ends", id="filter")
+        line = Input(placeholder="of a name, action or project · esc ends it", id="filter")
         holder = Horizontal(board, line, id="board-pane", classes="pane")
         return [Horizontal(holder, pane)]
 
@@ -79,6 +80,7 @@ On a narrow terminal enter opens a plan, and escape goes back to the list.
         """The keyboard is in the list; what changes with time is drawn each second, while there is any of it."""
         self.board.focus()
         self._ticking = self.set_interval(1.0, self._tick, pause=True)
+        self.set_interval(60.0, self.board.refresh)  # how old all the others are
 
     # --- keeping up ----------------------------------------------------------------------------------------------------
 
@@ -105,46 +107,48 @@ On a narrow terminal enter opens a plan, and escape goes back to the list.
     def _show_plan(self) -> None:
         plan = self.board.plan
         self.set_class(self.board.known and not self.board.count and not self.board.filter, "-empty")
+        if self.focused is None and self.board.count:  # the first plan of a narrow terminal has just come into being
+            self.call_after_refresh(self.board.focus)
         if plan is None and self.board.count:
             return  # it is on its way
-        if plan != self.pane.plan or plan is None:
+        if plan is None and self.board.filter:
+            self.pane.show(None, Content(""))
+        elif plan != self.pane.plan or plan is None:
             self.pane.show(plan)
         self.refresh_keys()
 
     @on(Rows.Moved, "#board")
     def _moved(self) -> None:
         self._show_plan()
+        self._tick_if_needed()
 
     def _draw_title(self) -> None:
         words = self.board.filter
         holder = self.query_one("#board-pane")
-        entitle(holder, "Plans", f"filter: {wording.plain(words)}" if words else "")
+        entitle(holder, "Plans", f"{wording.count(self.board.plans, 'plan')} of this filter" if words else "")
 
     # --- what changes with time ----------------------------------------------------------------------------------------
 
     def _tick_if_needed(self) -> None:
-        """Each second while something runs and is seen; nothing of a daemon that is gone goes on."""
+        """Each second while what is seen changes with it; nothing of a daemon that is gone goes on."""
         assert self._ticking is not None
-        runs = any(plan.state == "processing" for plan in self.board.seen_plans())
-        if runs and self.dashboard.pulse.up and self.is_current:
+        if self.board.changing and self.dashboard.pulse.up and self.is_current:
             self._ticking.resume()
         else:
             self._ticking.pause()
 
     async def _tick(self) -> None:
-        if not (self.dashboard.pulse.up and self.is_current):
-            self._tick_if_needed()
-            return
-        await self._read_tails()
-        self.pane.draw_head()
+        if self.dashboard.pulse.up and self.is_current:
+            await self._read_tails()
+        self._tick_if_needed()
 
     async def _read_tails(self) -> None:
-        """The last line that each running plan in view has printed."""
-        wanted = running_logs(self.board.seen_plans())
-        tails = await asyncio.to_thread(_tails, wanted) if wanted else {}
-        if tails or self.board.tails:  # what runs is drawn anew for the time that it has taken, too
-            self.board.tails = tails
-            self.board.refresh()
+        """The last line that each running plan in view has printed, and each running step of the plan that is shown."""
+        plans, steps = running_logs(self.board.seen_plans()), self.pane.running_logs()
+        tails = await asyncio.to_thread(_tails, {*plans.values(), *steps.values()}) if plans or steps else {}
+        self.board.tails = {plan_id: tails[log] for plan_id, log in plans.items()}
+        self.board.redraw_changing()
+        self.pane.tick({step_id: tails[log] for step_id, log in steps.items()})
 
     # --- keys ----------------------------------------------------------------------------------------------------------
 
@@ -174,6 +178,11 @@ On a narrow terminal enter opens a plan, and escape goes back to the list.
         self.add_class("-opened")
         self.pane.open_tab(tab)
 
+    def follow(self) -> None:
+        """Look at the log of what runs, and stay at its end."""
+        self.add_class("-opened")
+        self.pane.follow()
+
     @on(Rows.Opened, "#board")
     def _opened(self) -> None:
         self.open(self.pane.tab)
@@ -187,15 +196,30 @@ On a narrow terminal enter opens a plan, and escape goes back to the list.
         line = self.query_one("#filter", Input)
         if line.has_focus or (self.board.has_focus and self.board.filter):
             line.value = ""
-            line.remove_class("-open")
-        self.remove_class("-opened")
+            line.display = False
+        self.remove_class("-opened", "-zoomed")
         self.board.focus()
+
+    def action_zoom(self) -> None:
+        """The tab of the plan alone, or what was beside it again."""
+        self.toggle_class("-zoomed")
+
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+        """Of no plans there is nothing to filter, and from the whole list there is no way back."""
+        if action in {"filter", "back"} and not self.is_mounted:
+            return False
+        if action == "filter":
+            return bool(self.board.count or self.board.filter)
+        if action == "back":
+            elsewhere = self.focused is not None and not self.board.has_focus
+            return elsewhere or bool(self.board.filter) or self.has_class("-opened")
+        return super().check_action(action, parameters)
 
     def action_filter(self) -> None:
         """Type what the plans are to be filtered by."""
         line = self.query_one("#filter", Input)
-        line.add_class("-open")
-        line.focus()
+        line.display = True
+        self.set_focus(line)  # at once: what is typed next is for it
 
     @on(Input.Changed, "#filter")
     def _filter_typed(self, event: Input.Changed) -> None:
@@ -204,9 +228,9 @@ On a narrow terminal enter opens a plan, and escape goes back to the list.
     @on(Input.Submitted, "#filter")
     def _filter_done(self) -> None:
         line = self.query_one("#filter", Input)
-        line.set_class(bool(line.value), "-open")
-        self.board.focus()
+        line.display = bool(line.value)
+        self.set_focus(self.board)
 
 
-def _tails(wanted: Mapping[str, str]) -> dict[str, str]:
-    return {plan_id: wording.one_line(logs.last_line(log)) for plan_id, log in wanted.items()}
+def _tails(wanted: Iterable[str]) -> dict[str, str]:
+    return {log: wording.one_line(logs.last_line(log)) for log in wanted}

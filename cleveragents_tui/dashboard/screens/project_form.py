@@ -29,7 +29,7 @@ class ProjectForm(Form[Added | None]):
 
     def fields(self) -> Iterable[Widget]:
         """The directory, and its name."""
-        yield TextField("path", absolute("."), required=True, note="a git repository or a plain folder; → completes",
+        yield TextField("path", absolute("."), required=True, note="a git repository or a plain folder; tab completes",
                         suggester=PathSuggester(directories=True))  # fmt: skip
         yield TextField("name", note="[namespace/]name; the directory's own when empty",
                         check=check_by(lambda text: names.parse_name(text, what="project name")))  # fmt: skip

@@ -6,16 +6,16 @@ from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Vertical
 from textual.content import Content
-from textual.screen import ModalScreen
 from textual.widgets import OptionList, Static
 from textual.widgets.option_list import Option
 
 from cleveragents_tui import wording
+from cleveragents_tui.dashboard.dialogs import Dialog
 from cleveragents_tui.dashboard.widgets.toned import toned
 from daemon import views
 
 
-class StepChoice(ModalScreen[str | None]):
+class StepChoice(Dialog[str | None]):
     """The steps that have a checkpoint; escape leaves everything as it is."""
 
     BINDINGS: ClassVar[list[BindingType]] = [

@@ -9,8 +9,9 @@ from cleveragents_tui import wording
 from cleveragents_tui.dashboard.screens.form import Form
 from cleveragents_tui.dashboard.screens.use_form import Surroundings
 from cleveragents_tui.dashboard.widgets.fields import ChoiceField, TextField, check_by
+from cleveragents_tui.dashboard.widgets.profile_field import ProfileField
 from daemon import protocol, views
-from store import config, errors, names
+from store import errors, names
 
 
 class Ran(NamedTuple):
@@ -46,10 +47,7 @@ class RunForm(Form[Ran | None]):
         yield TextField(
             "name", note="what to call the plan; run-1, run-2 … when empty", check=check_by(names.parse_label)
         )
-        profiles = config.find("core.automation-profile").choices
-        yield ChoiceField(
-            "profile", profiles, unset="as configured, else trusted", note="which moves happen by themselves"
-        )
+        yield ProfileField("as configured, else trusted")
 
     async def send(self) -> Ran:
         """Make the plan."""

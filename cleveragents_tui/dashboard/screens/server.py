@@ -12,7 +12,7 @@ from textual.containers import Vertical, VerticalScroll
 from textual.widget import Widget
 from textual.widgets import Static
 
-from cleveragents_tui import wording
+from cleveragents_tui import verbs, wording
 from cleveragents_tui.dashboard.room import bindings
 from cleveragents_tui.dashboard.screens import server_text
 from cleveragents_tui.dashboard.screens.sync_conflict import sides
@@ -26,8 +26,13 @@ from store import errors
 EMPTY = """\
 No team server is connected.  One lets a team share its actions, actors and projects:
 
-  ca server connect URL      c   use the one of your team
-  ca server start                host one in this home"""
+  {connect:<3}ca server connect URL      use the one of your team
+  {host:<3}ca server start            host one in this home"""
+"""With the keys that work."""
+
+
+ASKS = 15
+"""Seconds after which the server is asked again: nobody tells of one that has ended."""
 
 
 @dataclass(frozen=True)
@@ -103,6 +108,7 @@ Enter shows them whole, and there l keeps the one from here and s takes the serv
 
     def __init__(self) -> None:
         super().__init__()
+        self._ticks = 0
         self._sync: sync_views.SyncView | None = None
         self._server: sync_views.ServerView | None = None
         self._working = ""
@@ -170,8 +176,9 @@ Enter shows them whole, and there l keeps the one from here and s takes the serv
     # --- time ----------------------------------------------------------------------------------------------------------------
 
     def changes_with_time(self) -> bool:
-        """The countdown, and how long ago the last pull was."""
-        return self._sync is not None and self._sync.namespace is not None
+        """The countdown, and how long ago the last pull was; a server of this home may end."""
+        connected = self._sync is not None and self._sync.namespace is not None
+        return connected or (self._server is not None and self._server.host.running)
 
     def tick(self) -> None:
         """Count down; a pull that brings nothing makes no event, so its end is asked for."""
@@ -179,6 +186,9 @@ Enter shows them whole, and there l keeps the one from here and s takes the serv
         due = self._sync.next_pull_at if self._sync is not None else None
         if due is not None and wording.seconds(due) <= self.moment:
             self.run_worker(self._look_again, name="sync", group="sync", exclusive=True, exit_on_error=False)
+        self._ticks += 1
+        if self._ticks % ASKS == 0:
+            self.run_worker(self._ask, name="server", group="server", exclusive=True, exit_on_error=False)
 
     async def _look_again(self) -> None:
         try:
@@ -197,11 +207,15 @@ Enter shows them whole, and there l keeps the one from here and s takes the serv
         standing = self.query_one("#standing")
         standing.display = connected or bool(self._working) or (self._server is not None and self._server.host.running)
         standing.border_subtitle = self._working or _due(self._sync, self.moment)
-        self.say_instead("#nothing", "" if connected else EMPTY if self.filled else self.nothing_yet())
+        self.say_instead("#nothing", "" if connected else self._empty() if self.filled else self.nothing_yet())
         if self._sync is not None:
             self.query_one("#facts", Static).update(server_text.standing(self._sync, self._server, self.moment))
         if rows.display and self.focused is None:
             rows.focus()
+
+    def _empty(self) -> str:
+        """How to get a server; its keys where somebody may press them."""
+        return EMPTY.format(**{verb.name: verb.key if self.dashboard.offers(verb, self) else "" for verb in _BEGINNING})
 
     def on_rows_moved(self) -> None:
         """Another definition is compared."""
@@ -225,6 +239,7 @@ Enter shows them whole, and there l keeps the one from here and s takes the serv
             both.show(found)
 
 
+_BEGINNING = (verbs.VERBS["sync.connect"], verbs.VERBS["sync.host"])
 _ASKED_AFTER = frozenset({"server.connected", "server.disconnected", "sync.failed", "sync.recovered"})
 """After these the server may answer differently."""
 

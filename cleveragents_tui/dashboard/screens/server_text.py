@@ -21,7 +21,8 @@ def standing(sync: sync_views.SyncView, server: sync_views.ServerView | None, mo
     """Everything that is known, line by line."""
     lines: list[Content] = []
     if sync.namespace is not None:
-        lines += [_reached(server), _in_step(sync), *_facts(sync, server, moment), *_invalid(sync)]
+        step = [] if _same(sync, server) else [_in_step(sync)]
+        lines += [_reached(server), *step, *_invalid(sync), *_facts(sync, server, moment)]
     if server is not None and server.host.running:
         lines.append(_line(Mood.RUNNING, f"this home hosts one at {server.host.url} (pid {server.host.pid})"))
     return Content("\n").join(lines)
@@ -35,9 +36,19 @@ def _reached(server: sync_views.ServerView | None) -> Content:
     if server is None:
         return _line(Mood.QUEUED, "the server is asked…")
     if server.mode == "error":
-        return _line(Mood.FAILED, f"{server.url}: {sync_text.said(server.reason or 'it does not answer')}")
+        return _line(Mood.FAILED, _once(server.url or "", sync_text.said(server.reason or "it does not answer")))
     version = f"  version {server.server_version}" if server.server_version else f"  {server.reason or ''}"
     return _line(Mood.DONE, f"{server.url} answers{version}" if server.server_version else f"{server.url}{version}")
+
+
+def _once(url: str, reason: str) -> str:
+    """What is wrong with a server, its address said once."""
+    return reason if url in reason else f"{url}: {reason}"
+
+
+def _same(sync: sync_views.SyncView, server: sync_views.ServerView | None) -> bool:
+    """Whether the sync failed of what the server was just found to fail of."""
+    return server is not None and server.mode == "error" and sync.last_error in {server.reason, None}
 
 
 def _in_step(sync: sync_views.SyncView) -> Content:

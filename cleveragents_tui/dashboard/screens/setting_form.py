@@ -6,18 +6,18 @@ from typing import ClassVar
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Vertical
-from textual.content import Content
-from textual.screen import ModalScreen
 from textual.widget import Widget
 from textual.widgets import Input, OptionList, Static
 from textual.widgets.option_list import Option
 
 from cleveragents_tui.dashboard import configuring
 from cleveragents_tui.dashboard.configuring import Setting
-from cleveragents_tui.dashboard.here import dashboard_of
+from cleveragents_tui.dashboard.dialogs import Dialog
+from cleveragents_tui.dashboard.here import MOVING, dashboard_of
 from cleveragents_tui.dashboard.screens.form import Form
 from cleveragents_tui.dashboard.screens.settings import about
-from cleveragents_tui.dashboard.widgets.fields import Field, TextField, check_by
+from cleveragents_tui.dashboard.widgets.fields import Field, TextField, check_by, described
+from cleveragents_tui.dashboard.widgets.profile_field import KEY, PROFILES
 from store import config, errors
 
 
@@ -62,17 +62,17 @@ class SettingForm(Form[bool]):
         return "value" if "key" in error.detail else None
 
 
-class Choice(ModalScreen[str | None]):
+class Choice(Dialog[str | None]):
     """A value out of a few; the result is the one that was taken."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("escape,q", "leave", "Leave"),
-        Binding("j", "move('down')", show=False),
-        Binding("k", "move('up')", show=False),
+        Binding("escape,q", "leave", "Leave", tooltip="It stays as it is."),
+        Binding("j", "move('down')", "Down", show=False, tooltip="The one below.", group=MOVING),
+        Binding("k", "move('up')", "Up", show=False, tooltip="The one above.", group=MOVING),
     ]
     DEFAULT_CSS = """
     Choice {
-        .form { width: 64; padding: 0 1; border-subtitle-color: $tone-waiting; }
+        .form { border-subtitle-color: $tone-waiting; }
         OptionList { height: auto; max-height: 34vh; border: none; margin-top: 1; background: $surface; }
     }
     """
@@ -88,7 +88,11 @@ class Choice(ModalScreen[str | None]):
             box.border_title = "Setting"
             box.border_subtitle = "enter takes it · esc leaves"
             yield Static(about(self._setting))
-            yield OptionList(*(Option(Content(choice), id=choice) for choice in self._choices), compact=True)
+            yield OptionList(*(Option(described(one, self._told(one)), id=one) for one in self._choices), compact=True)
+
+    def _told(self, choice: str) -> str:
+        """What is to be known of a choice."""
+        return PROFILES[choice] if self._setting.key.name == KEY else ""
 
     def on_mount(self) -> None:
         """The cursor is on what holds now."""

@@ -16,9 +16,14 @@ from cleveragents_tui.dashboard.configuring import Setting, Settings
 from cleveragents_tui.dashboard.room import Room, bindings
 from cleveragents_tui.dashboard.widgets.rows import Rows
 from cleveragents_tui.dashboard.widgets.setting_rows import SettingRows
+from cleveragents_tui.dashboard.widgets.toned import toned
+from cleveragents_tui.wording import Tone
 from daemon import views
 from store import config, errors
 from store.config import Level
+
+_LABELS = 13
+"""Columns of the names of what is known of a key."""
 
 
 class SettingsRoom(Room):
@@ -35,13 +40,14 @@ class SettingsRoom(Room):
     BINDINGS: ClassVar[list[BindingType]] = [
         *bindings(*AREAS),
         Binding("slash", "filter", "Filter", tooltip="Only the keys that have these words."),
-        Binding("escape", "unfilter", "All", show=False),
+        Binding("escape", "unfilter", "All", show=False, tooltip="Every key again."),
     ]
     DEFAULT_CSS = """
     SettingsRoom {
         .settings { height: 1fr; layout: horizontal; }
         .keys { width: 1fr; height: 1fr; }
-        .about { width: 44; height: 1fr; padding: 0 1; }
+        .about { width: 44; height: 1fr; }
+        #about { padding: 0 1; }
         &.-narrow .settings { layout: vertical; }
         &.-narrow .about { width: 1fr; height: 9; }
         .unknown { height: auto; max-height: 4; padding: 0 1; color: $tone-needs-you; display: none; }
@@ -150,12 +156,16 @@ def _text(setting: Setting) -> str:
 def about(setting: Setting) -> Content:
     """What is known of a key: what it is for, what it may be, and what each level says."""
     key = setting.key
-    lines = [Content.assemble((key.name, "bold")), Content(key.description)]
+    lines = [
+        Content.assemble((key.name, "bold")),
+        Content.assemble(toned(key.env, Tone.WAITING)),
+        Content(key.description),
+    ]
     if setting.error:
         lines += [Content.assemble((f"✘ {wording.plain(setting.error)}", "$tone-failed"))]
     if setting.overridden:
         lines += [Content.assemble((f"◆ {key.env} in the environment overrides the file", "$tone-needs-you"))]
-    lines += [_pair("must be", key.allowed), _pair("variable", key.env), *_levels(setting)]
+    lines += [_pair("must be", key.allowed), *_levels(setting)]
     return Content("\n").join(lines)
 
 
@@ -165,11 +175,11 @@ def _levels(setting: Setting) -> Iterable[Content]:
     chain = {} if setting.found is None else dict(setting.found.chain)
     for level in (Level.ENVIRONMENT, Level.GLOBAL, Level.DEFAULT):
         value = chain.get(level, key.default if level is Level.DEFAULT else None)
-        mark = "→ " if setting.found is not None and setting.found.level is level else ""
+        mark = "→ " if setting.found is not None and setting.found.level is level else "  "
         yield _pair(level, f"{mark}{wording.one_line(config.show(key, value)) or 'unset'}")
     for project, shown in setting.projects:
-        yield _pair(f"for {wording.short_name(project)}", shown)
+        yield _pair(f"for {wording.short_name(project)} ", f"  {shown}")
 
 
 def _pair(label: str, text: str) -> Content:
-    return Content.assemble((f"{label}  ", "$text-muted"), text)
+    return Content.assemble(toned(f"{label:<{_LABELS}}", Tone.WAITING), text)

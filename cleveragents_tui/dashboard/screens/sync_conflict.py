@@ -8,10 +8,10 @@ from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Horizontal, Vertical
 from textual.content import Content
-from textual.screen import ModalScreen
 from textual.widgets import Button
 
 from cleveragents_tui import wording
+from cleveragents_tui.dashboard.dialogs import Dialog
 from cleveragents_tui.dashboard.widgets.side_by_side import SideBySide, Sides
 from daemon import sync_views
 
@@ -34,11 +34,11 @@ def _about(whose: str, version: sync_views.SharedVersionView) -> str:
     return ", ".join(filter(None, parts))
 
 
-class SyncConflict(ModalScreen[Side | None]):
+class SyncConflict(Dialog[Side | None]):
     """The choice; None when somebody left it."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("l", "take('local')", "Keep the one from here"),
+        Binding("l", "take('local')", "Keep the one from here", priority=True),
         Binding("s", "take('server')", "Take the server's"),
         Binding("escape,q", "leave", "Leave"),
     ]

@@ -9,6 +9,7 @@ from textual.message import Message
 from textual.timer import Timer
 from textual.widgets import Static
 
+from cleveragents_tui import verbs
 from cleveragents_tui.dashboard.link import Status
 from cleveragents_tui.dashboard.pulse import Pulse
 from cleveragents_tui.dashboard.room import Room
@@ -25,7 +26,14 @@ class TimedRoom(Room):
     """
 
     DEFAULT_CSS = """
-    TimedRoom .empty { height: auto; padding: 1 2; color: $tone-waiting; }
+    TimedRoom .empty {
+        height: auto;
+        padding: 1 2;
+        border: round $border-blurred;
+        border-title-color: $foreground;
+        border-title-style: bold;
+        color: $tone-waiting;
+    }
     """
 
     filled = False
@@ -90,13 +98,15 @@ class TimedRoom(Room):
     def nothing_yet(self) -> str:
         """What stands for things that were never fetched."""
         if self.dashboard.pulse.link.status is Status.GONE:
-            return "There is no daemon, so nothing is known.  Start it: ctrl+s, or ca daemon start"
+            start = verbs.VERBS["app.start"]
+            return f"There is no daemon, so nothing is known.  Start it: {start.key}, or {start.ca}"
         return "looking…"
 
     def say_instead(self, selector: str, text: str) -> None:
         """Show a sentence in the place of something empty; nothing when there is no sentence."""
         place = self.query_one(selector, Static)
         place.display = bool(text)
+        place.border_title = self.TITLE
         place.update(Content(text))
 
 

@@ -9,7 +9,7 @@ from textual.binding import Binding, BindingType
 from textual.containers import Vertical
 from textual.content import Content
 from textual.css.query import NoMatches
-from textual.widget import Widget
+from textual.widget import AwaitMount, Widget
 from textual.widgets import Button
 
 from cleveragents_tui import wording
@@ -17,11 +17,12 @@ from cleveragents_tui.cli import dry_run_text
 from cleveragents_tui.dashboard.dialogs import Text
 from cleveragents_tui.dashboard.screens.form import Form
 from cleveragents_tui.dashboard.widgets.argument_fields import ArgumentValue, key_of
-from cleveragents_tui.dashboard.widgets.fields import ChoiceField, SeveralField, TextField, check_by
+from cleveragents_tui.dashboard.widgets.fields import SeveralField, TextField, check_by
 from cleveragents_tui.dashboard.widgets.picker import Picker
+from cleveragents_tui.dashboard.widgets.profile_field import ProfileField
 from cleveragents_tui.output import Look
 from daemon import protocol, views
-from store import config, errors, names
+from store import errors, names
 
 
 class Used(NamedTuple):
@@ -38,6 +39,18 @@ class Surroundings(NamedTuple):
     umask: int
 
 
+class Arguments(Vertical):
+    """The arguments of one action. They stay when another one is looked at, with what was typed."""
+
+    DEFAULT_CSS = """
+    Arguments { height: auto; }
+    """
+
+    def __init__(self, values: Sequence[ArgumentValue]) -> None:
+        super().__init__(*(value.field for value in values))
+        self.values = values
+
+
 class UseForm(Form[Used | None]):
     """Everything that `ca plan use` takes."""
 
@@ -47,7 +60,9 @@ class UseForm(Form[Used | None]):
     DEFAULT_CSS = """
     UseForm #arguments { height: auto; }
     """
-    BINDINGS: ClassVar[list[BindingType]] = [Binding("ctrl+p", "preview", "Preview")]
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("ctrl+p", "preview", "Preview", tooltip="What it would do; nothing is stored.")
+    ]
 
     def __init__(
         self,
@@ -62,7 +77,9 @@ class UseForm(Form[Used | None]):
         self._projects = {wording.short_name(project.name): project for project in projects}
         self._chosen = [wording.short_name(name) for name in chosen]
         self._surroundings = surroundings
-        self._arguments: list[ArgumentValue] = []
+        self._picked = ""
+        self._arguments: dict[str, Arguments] = {}
+        self._mounting: AwaitMount | None = None
 
     def fields(self) -> Iterable[Widget]:
         """The plan's own, then those of the action that is chosen."""
@@ -76,22 +93,28 @@ class UseForm(Form[Used | None]):
         yield TextField(
             "name", note="what to call the plan; made from the action's when empty", check=check_by(names.parse_label)
         )
-        profiles = config.find("core.automation-profile")
-        yield ChoiceField("profile", profiles.choices, unset="as configured", note="which moves happen by themselves")
+        yield ProfileField("as configured")
         yield TextField("priority", "0", note="higher runs earlier", check=check_by(_priority))
 
     def more_buttons(self) -> Iterable[Widget]:
         """A look before anything is made."""
         yield Button("Preview", id="preview", compact=True)
 
-    async def on_picker_picked(self, event: Picker.Picked) -> None:
+    def on_picker_picked(self, event: Picker.Picked) -> None:
         """Its arguments are asked for."""
         event.stop()
-        action = self._actions.get(event.name)
-        self._arguments = [ArgumentValue(one, self._roots) for one in (action.arguments if action is not None else [])]
-        place = self.query_one("#arguments")
-        await place.remove_children()
-        await place.mount_all([argument.field for argument in self._arguments])
+        self._picked = event.name
+        if event.name in self._actions and event.name not in self._arguments:
+            declared = self._actions[event.name].arguments
+            made = self._arguments[event.name] = Arguments([ArgumentValue(one, self._roots) for one in declared])
+            self._mounting = self.query_one("#arguments").mount(made)
+        for name, arguments in self._arguments.items():
+            arguments.display = name == event.name
+
+    async def complete(self) -> None:
+        """The arguments of the action were only just asked for, it may be."""
+        if self._mounting is not None:
+            await self._mounting
 
     def _roots(self) -> list[Path]:
         try:
@@ -101,7 +124,9 @@ class UseForm(Form[Used | None]):
         return [Path(path) for name in chosen if (path := self._projects[name].path) is not None]
 
     def _given(self) -> dict[str, str]:
-        found = {argument.argument.name: argument.given for argument in self._arguments}
+        arguments = self._arguments.get(self._picked)
+        values = () if arguments is None else arguments.values
+        found = {one.argument.name: one.given for one in values}
         return {name: value for name, value in found.items() if value is not None}
 
     async def send(self) -> Used:

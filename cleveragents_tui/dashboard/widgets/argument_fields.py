@@ -47,7 +47,7 @@ def _field(argument: Argument, roots: Callable[[], Sequence[Path]]) -> Field:
         unset = "" if value or argument.required else "not given"
         return ChoiceField(key, choices, value, label=argument.name, note=note, required=argument.required, unset=unset)
     paths = PathSuggester(roots) if argument.type == "path" else None
-    kind = {"path": "a path in the project, → completes", "integer": "a whole number", "number": "a number"}
+    kind = {"path": "a path in the project, tab completes", "integer": "a whole number", "number": "a number"}
     return TextField(
         key,
         value,

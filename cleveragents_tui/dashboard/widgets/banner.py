@@ -10,7 +10,7 @@ from cleveragents_tui.dashboard.pulse import Pulse
 
 
 class Banner(Static):
-    """Seen only while the daemon is gone."""
+    """Seen only while the daemon is gone, or does not answer."""
 
     DEFAULT_CSS = """
     Banner {
@@ -30,10 +30,12 @@ class Banner(Static):
         self.watch(dashboard_of(self), "pulse", self._show)
 
     def _show(self, pulse: Pulse) -> None:
-        gone = pulse.link.status is Status.GONE
-        self.set_class(gone, "-seen")
-        self.screen.set_class(gone, "-stale")
-        if gone:
-            since = f"; what you see is from {wording.clock_time(pulse.as_of)}" if pulse.as_of else ""
+        status = pulse.link.status
+        stale = status in {Status.GONE, Status.SILENT}
+        self.set_class(stale, "-seen")
+        self.screen.set_class(stale, "-stale")
+        if stale:
+            since = f"; this is from {wording.clock_time(pulse.as_of)}" if pulse.as_of else ""
             text = wording.one_line(pulse.link.reason)
-            self.update(Content(f"✘ {text}{since} · ctrl+s starts it, and it is looked for meanwhile"))
+            way_on = "ctrl+r starts it" if status is Status.GONE else "ca daemon restart"
+            self.update(Content(f"✘ {text}{since} · {way_on}"))

@@ -1,13 +1,16 @@
 """The list of all plans: what needs me, what runs, what waits, what is done; children fold under their parents."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import zip_longest
 from typing import ClassVar
 
+from rich.segment import Segment
 from rich.style import Style
 from textual.binding import Binding, BindingType
 from textual.message import Message
 from textual.reactive import reactive
+from textual.strip import Strip
 
 from cleveragents_tui import wording
 from cleveragents_tui.dashboard.here import dashboard_of
@@ -24,10 +27,13 @@ TITLES = {
 }
 PAGE = 64
 """Plans of a list that are asked for before its length is known."""
+AHEAD = 3
+"""Screens that are fetched in the direction in which somebody scrolls; the next one is then there before it is seen."""
 KEPT = 2_560
 """Plans that were looked at and are kept, as long as nothing happens."""
-BAR = 8
-"""Columns of a progress bar."""
+BOLD, PLAIN = Style(bold=True), Style.null()
+BAR, SHORT_BAR = 8, 5
+"""Columns of a progress bar, and of one where they are few."""
 
 
 @dataclass(frozen=True)
@@ -37,15 +43,16 @@ class Layout:
     name: int
     project: int
     action: int
+    bar: int
 
     @classmethod
     def of(cls, width: int) -> "Layout":
         """What fits into `width` columns."""
         if width < 56:
-            return cls(name=16, project=0, action=0)
+            return cls(name=16, project=0, action=0, bar=SHORT_BAR)
         if width < 90:
-            return cls(name=max(18, width * 3 // 10), project=10, action=0)
-        return cls(name=30, project=14, action=18)
+            return cls(name=max(18, width * 3 // 10), project=10, action=0, bar=BAR)
+        return cls(name=30, project=14, action=18, bar=BAR)
 
 
 @dataclass(frozen=True)
@@ -76,6 +83,7 @@ class Board(Rows):
     """
 
     BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("enter", "open", "Open", id="board.open", tooltip="Look at the plan, with the keyboard in it."),
         Binding("space,right", "fold", "Children", id="board.fold", show=False, tooltip="Show or hide the children."),
         Binding("left", "leave", "Parent", id="board.leave", show=False, tooltip="Hide the children, or go to the parent."),
     ]  # fmt: skip
@@ -96,6 +104,7 @@ class Board(Rows):
         self._opened: set[str] = set()
         self._asked: frozenset[str] = frozenset()
         self._chosen: str | None = None
+        self._way = 0
 
     # --- what is where -------------------------------------------------------------------------------------------------
 
@@ -103,6 +112,11 @@ class Board(Rows):
     def known(self) -> bool:
         """Whether anything has been fetched yet."""
         return self._drawn.seq >= 0
+
+    @property
+    def plans(self) -> int:
+        """How many there are, without the children of others."""
+        return sum(section.count for section in self._drawn.outline.sections)
 
     @property
     def plan(self) -> views.PlanView | None:
@@ -122,6 +136,17 @@ class Board(Rows):
         """Headings are jumped over."""
         return isinstance(self._drawn.outline.at(row), Spot)
 
+    @property
+    def changing(self) -> Sequence[int]:
+        """The lines in view that change with each second: what runs, and what is not a minute old."""
+        now = dashboard_of(self).now()
+        return [row for row in self.seen if (plan := self.plan_at(row)) is not None and _changes(plan, now)]
+
+    def redraw_changing(self) -> None:
+        """For the time that has passed, and for what was printed last."""
+        for row in self.changing:
+            self.redraw(row)
+
     def choose(self, plan_id: str, above: Iterable[str] = ()) -> None:
         """Put the cursor on a plan as soon as it is known where that is; the plans `above` it show their children."""
         self._opened |= set(above)
@@ -138,14 +163,19 @@ class Board(Rows):
     def _pages(self, draft: Draft) -> list[protocol.BoardPage]:
         if draft.seq < 0:
             return [protocol.BoardPage(of, 0, PAGE) for of in LISTS]
-        view, page = self._view(draft), max(1, self.size.height)
-        lines = range(max(0, view.start - page), min(draft.outline.size, view.stop + page))
+        if draft.filter != self.filter:  # where what is is not known; most often it is among the first
+            return [protocol.BoardPage(of, 0, max(1, self.size.height)) for of in LISTS]
+        view, page, way, self._way = self._view(draft), max(1, self.size.height), self._way, 0
+        above, below = (page * (AHEAD if way == side else 1) for side in (-1, 1))
+        lines = range(max(0, view.start - above), min(draft.outline.size, view.stop + below))
         spots = [spot for line in lines if isinstance(spot := draft.outline.at(line), Spot)]
+        if way:  # nothing has happened that is known of, so what was fetched is most likely still so
+            spots = [spot for spot in spots if (spot.of, spot.position) not in draft.plans]
         pages = [protocol.BoardPage(of, first, min(number, 512)) for of, first, number in windows(spots)]
         chosen = self._spot_of_chosen(draft)  # what the keys are about, also when it is not in view
-        return (
-            pages if chosen is None or chosen in spots else [*pages, protocol.BoardPage(chosen.of, chosen.position, 1)]
-        )
+        if chosen is not None and chosen not in spots:
+            pages.append(protocol.BoardPage(chosen.of, chosen.position, 1))
+        return pages
 
     def _spot_of_chosen(self, draft: Draft) -> Spot | None:
         line = self._line_of_chosen(draft)
@@ -201,19 +231,23 @@ class Board(Rows):
         self._chosen = chosen if line is not None or chosen not in draft.asked else None
         if self._chosen is None:
             self.note_cursor()
-        if seen != [self._shown(row) for row in self.seen]:
-            self.refresh()
+        self._redraw_changed(seen)
         self.post_message(self.Moved(self, self.cursor))
+
+    def _redraw_changed(self, before: list[Heading | views.PlanView | None]) -> None:
+        for row, old in zip_longest(self.seen, before):
+            if row is None or old != self._shown(row):
+                self.refresh() if row is None else self.redraw(row)
 
     def _shown(self, row: int) -> Heading | views.PlanView | None:
         """What a line shows, to tell whether it has to be drawn anew."""
         spot = self._drawn.outline.at(row)
         return spot if isinstance(spot, Heading) else self._drawn.plans.get((spot.of, spot.position))
 
-    @property
-    def complete(self) -> bool:
-        """Whether every line in view has its plan."""
-        return self.known and all(self.plan_at(row) is not None or not self.selectable(row) for row in self.seen)
+    def _fetch_missing(self, rows: range) -> None:
+        """Ask for the plans of some lines, if one of them is not known."""
+        if not (self.known and all(self.plan_at(row) is not None or not self.selectable(row) for row in rows)):
+            self.post_message(self.Wanted())
 
     def note_cursor(self) -> None:
         """Remember which plan the cursor is on."""
@@ -229,15 +263,18 @@ class Board(Rows):
             self.note_cursor()
 
     def watch_scroll_y(self, old_value: float, new_value: float) -> None:
-        """Lines that come into view are asked for."""
+        """Lines that come into view are asked for, and those that come next."""
         super().watch_scroll_y(old_value, new_value)
-        if not self.complete:
-            self.post_message(self.Wanted())
+        seen = self.seen
+        self._way = 1 if new_value > old_value else -1
+        if self._way > 0:
+            self._fetch_missing(range(seen.start, min(self.count, seen.stop + len(seen))))
+        else:
+            self._fetch_missing(range(max(0, seen.start - len(seen)), seen.stop))
 
     def on_resize(self) -> None:
         """More lines may be in view."""
-        if not self.complete:
-            self.post_message(self.Wanted())
+        self._fetch_missing(self.seen)
 
     def watch_filter(self) -> None:
         """Another board."""
@@ -262,6 +299,21 @@ class Board(Rows):
         elif plan.parent_plan_id is not None:
             self._chosen = plan.parent_plan_id
         self.post_message(self.Wanted())
+
+    def render_line(self, y: int) -> Strip:
+        """A filter that nothing fits is said where the plans would be."""
+        if y or self.count or not self.filter or not self.known:
+            return super().render_line(y)
+        text = f" No plan has “{wording.one_line(self.filter)}” in its name, action or project; esc shows all."
+        return (
+            Strip([Segment(text, self.tone(Tone.WAITING))])
+            .adjust_cell_length(self.size.width)
+            .apply_style(self.rich_style)
+        )
+
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+        """Of no plans none can be opened."""
+        return bool(self.count) if action == "open" else super().check_action(action, parameters)
 
     # --- drawing -------------------------------------------------------------------------------------------------------
 
@@ -289,19 +341,19 @@ class Board(Rows):
         room = max(8, width - wording.columns(head) - layout.name - layout.project - layout.action - 8)
         return fit([
             (head, self.tone(mood.tone)),
-            (_column(wording.plain(name), layout.name), Style(bold=mood in {Mood.NEEDS_YOU, Mood.FAILED})),
+            (_column(wording.plain(name), layout.name), BOLD if mood in {Mood.NEEDS_YOU, Mood.FAILED} else PLAIN),
             *[(_column(text, size), dim) for text, size in (
                 (wording.short_name(plan.action), layout.action), (wording.projects(plan), layout.project)) if size],
-            *fit(self._note(plan, mood, now), room),
+            *fit(self._note(plan, mood, now, layout.bar), room),
             (f"{age:>6} ", dim),
         ], width)  # fmt: skip
 
-    def _note(self, plan: views.PlanView, mood: Mood, now: float) -> Cells:
+    def _note(self, plan: views.PlanView, mood: Mood, now: float, columns: int) -> Cells:
         """How far it is while it runs, else the one thing worth knowing."""
         dim = self.tone(Tone.WAITING)
         if plan.state == "processing":
-            return [*self._progress(plan, now), (f" {self.tails.get(plan.plan_id, '')}", dim)]
-        note = wording.one_line(wording.plan_note(plan, now))
+            return [*self._progress(plan, now, columns), (f" {self.tails.get(plan.plan_id, '')}", dim)]
+        note = wording.one_line(wording.list_note(plan, now))
         if mood is Mood.FAILED:
             return [(note, self.tone(mood.tone))]
         if mood is Mood.NEEDS_YOU:
@@ -309,13 +361,13 @@ class Board(Rows):
         word = "" if plan.state == "queued" else plan.state
         return [(word if note.startswith(word) else f"{word}  {note}", dim)]
 
-    def _progress(self, plan: views.PlanView, now: float) -> Cells:
+    def _progress(self, plan: views.PlanView, now: float, columns: int) -> Cells:
         done, total = progress(plan)
         text = wording.progress_note(plan, now)
         if not total:
             return [(text, self.tone(Tone.RUNNING))]
         return [
-            *bar(done, total, BAR, self.tone(Tone.RUNNING), self.tone(Tone.WAITING)),
+            *bar(done, total, columns, self.tone(Tone.RUNNING), self.tone(Tone.WAITING)),
             (f" {text}", self.tone(Tone.RUNNING)),
         ]
 
@@ -325,6 +377,10 @@ def _since(plan: views.PlanView) -> str:
     if plan.state == "processing":
         return plan.started_at or plan.created_at
     return plan.created_at if plan.state == "queued" else plan.finished_at or plan.updated_at
+
+
+def _changes(plan: views.PlanView, now: float) -> bool:
+    return plan.state == "processing" or now - wording.seconds(_since(plan)) < 62  # a second more draws `1 m`
 
 
 def progress(plan: views.PlanView) -> tuple[int, int]:

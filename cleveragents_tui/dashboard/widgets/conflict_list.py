@@ -1,6 +1,7 @@
 """The files of a plan that do not fit together, a line each, and what is said of them."""
 
 from collections.abc import Sequence
+from typing import NamedTuple
 
 from rich.style import Style
 
@@ -29,16 +30,30 @@ def child_name(one: views.MergeConflictView) -> str:
     return one.child_name if one.item is None else f"{one.child_name} ({wording.one_line(one.item)})"
 
 
+class Widths(NamedTuple):
+    """Columns of what stands in a column."""
+
+    path: int = 0
+    kind: int = 0
+    note: int = 0
+
+
 class ConflictList(Rows):
     """Whether it is open, the file, how it collides, and what was chosen."""
 
     conflicts: Sequence[views.MergeConflictView] = ()
     several_projects: bool = False
+    _widths = Widths()
 
     def show(self, conflicts: Sequence[views.MergeConflictView], *, several_projects: bool) -> None:
         """Other conflicts, or the same in another state; the cursor stays on its line."""
         self.conflicts = conflicts
         self.several_projects = several_projects
+        self._widths = Widths(
+            max((wording.columns(self._path(one)) for one in conflicts), default=0),
+            max((len(one.kind) for one in conflicts), default=0),
+            max((len(_missing(one)) for one in conflicts), default=0),
+        )
         self.count = len(conflicts)
         self.refresh()
 
@@ -51,21 +66,31 @@ class ConflictList(Rows):
         """How a command names a file: with its project where there are several."""
         return f"{wording.short_name(one.project)}:{one.path}" if self.several_projects else one.path
 
+    def _path(self, one: views.MergeConflictView) -> str:
+        return patches.shown(self.named(one))
+
     def cells(self, row: int, width: int) -> Cells:
-        """Of a long path the end is shown."""
+        """In columns; of a long path the end is shown."""
         one = self.conflicts[row]
         mood = Mood.NEEDS_YOU if one.taken is None else Mood.DONE
-        state = f"{one.kind}  {'open' if one.taken is None else TAKEN[one.taken]}"
-        note = _missing(one)
-        room = max(8, width - len(state) - len(note) - 7)
-        path = wording.cut_front(patches.shown(self.named(one)), room)
+        state = f"{one.kind:<{self._widths.kind}}  {state_of(one):<{_STATES}}"
+        room = min(self._widths.path, max(8, width - len(state) - self._widths.note - 7))
+        path = wording.cut_front(self._path(one), room)
         gap = " " * (room - wording.columns(path) + 2)
         parts = [
             (f" {mood.sign} ", self.tone(mood.tone)),
             (path + gap, Style(bold=True)),
             (state, self.tone(mood.tone)),
         ]
-        return fit([*parts, (f"  {note}", self.tone(Tone.WAITING))], width)
+        return fit([*parts, (f"  {_missing(one)}", self.tone(Tone.WAITING))], width)
+
+
+def state_of(one: views.MergeConflictView) -> str:
+    """Whether it is open, else what was chosen."""
+    return "open" if one.taken is None else TAKEN[one.taken]
+
+
+_STATES = max(map(len, TAKEN.values()))
 
 
 def _missing(one: views.MergeConflictView) -> str:

@@ -10,21 +10,18 @@ from typing import ClassVar
 
 from rich.segment import Segment
 from rich.style import Style
-from textual import events
 from textual.binding import Binding, BindingType
-from textual.geometry import Size
+from textual.geometry import Region, Size
 from textual.message import Message
 from textual.reactive import reactive
-from textual.scroll_view import ScrollView
 from textual.strip import Strip
 
 from cleveragents_tui import wording
 from cleveragents_tui.dashboard.widgets import patches, words
 from cleveragents_tui.dashboard.widgets.file_list import MARKS, sizes
+from cleveragents_tui.dashboard.widgets.folds import Folds, folded, of_patch
 from cleveragents_tui.dashboard.widgets.patches import Hunk, Kind, Patch, Section
-
-SIDEWAYS = 8
-"""Columns of a step to the left or the right."""
+from cleveragents_tui.dashboard.widgets.reading import Reading
 
 _CLASSES = {
     Kind.FILE: "diff--file",
@@ -38,7 +35,7 @@ _WORDS = {Kind.ADDED: "diff--added-word", Kind.REMOVED: "diff--removed-word"}
 _SIGNS = {Kind.ADDED: "+", Kind.REMOVED: "−"}  # noqa: RUF001  as wide as the plus
 
 
-class DiffLines(ScrollView):
+class DiffLines(Reading):
     """All files of a change, one below the other, with the numbers of their lines.
 
     | Component class | What it is for |
@@ -87,33 +84,35 @@ class DiffLines(ScrollView):
     }
     """
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("n", "hunk(1)", "Next hunk", id="diff.next_hunk"),
-        Binding("N", "hunk(-1)", "Previous hunk", id="diff.previous_hunk", show=False),
-        Binding("right_square_bracket", "file(1)", "Next file", id="diff.next_file", key_display="]"),
+        Binding("n", "hunk(1)", "Next hunk", id="diff.next_hunk", tooltip="To the next piece that was changed."),
+        Binding("N", "hunk(-1)", "Previous hunk", id="diff.previous_hunk", show=False, tooltip="To the one before."),
         Binding(
-            "left_square_bracket", "file(-1)", "Previous file", id="diff.previous_file", key_display="[", show=False
+            "right_square_bracket", "file(1)", "Next file", id="diff.next_file", key_display="]",
+            tooltip="To the next file.",
         ),
-        Binding("j,down", "lines(1)", "Down", id="diff.down", show=False),
-        Binding("k,up", "lines(-1)", "Up", id="diff.up", show=False),
-        Binding("space,pagedown,ctrl+f", "pages(1.0)", "Page down", id="diff.page_down", show=False),
-        Binding("b,pageup,ctrl+b", "pages(-1.0)", "Page up", id="diff.page_up", show=False),
-        Binding("ctrl+d", "pages(0.5)", "Half a page down", id="diff.half_down", show=False),
-        Binding("ctrl+u", "pages(-0.5)", "Half a page up", id="diff.half_up", show=False),
-        Binding("g,home", "top", "To the top", id="diff.top", show=False),
-        Binding("G,end", "bottom", "To the end", id="diff.bottom", show=False),
-        Binding("h,left", "columns(-1)", "Left", id="diff.left", show=False),
-        Binding("l,right", "columns(1)", "Right", id="diff.right", show=False),
-    ]
+        Binding(
+            "left_square_bracket", "file(-1)", "Previous file", id="diff.previous_file", key_display="[", show=False,
+            tooltip="To the file before.",
+        ),
+        Binding("b", "pages(-1.0)", "Page up", id="diff.page_up", show=False),
+    ]  # fmt: skip
 
     patch: reactive[Patch] = reactive(Patch, init=False)
     place: reactive[int] = reactive(0, init=False)
     """The row one is at."""
     needle: reactive[str] = reactive("")
     """What was searched for; it is marked wherever it is in view."""
+    wrap: reactive[bool] = reactive(False)  # noqa: FBT003  a reactive's default
+    """Whether long lines are wrapped, or cut."""
+
+    def __init__(self, *, id: str | None = None) -> None:  # noqa: A002  as Textual calls it
+        super().__init__(id=id)
+        self._folds = Folds(0)
+        self._drawn: dict[int, Sequence[Strip]] = {}
 
     @dataclass
     class Moved(Message):
-        """The place is in another file."""
+        """The place is in another file or hunk."""
 
         lines: "DiffLines"
         section: int
@@ -135,12 +134,37 @@ class DiffLines(ScrollView):
     def show(self, patch: Patch, place: int = 0) -> None:
         """Another change, at one of its rows."""
         self.patch = patch
-        self.virtual_size = Size(self._gutter + patch.width, len(patch))
+        self._fold()
         self.jump(min(place, max(0, len(patch) - 1)))
+
+    def _fold(self) -> None:
+        """Find out which row is on which line."""
+        self._folds = of_patch(self.patch, self._columns) if self.wrap else Folds(len(self.patch))
+        self.virtual_size = Size(0 if self.wrap else self._gutter + self.patch.width, self._folds.count)
+
+    @property
+    def _columns(self) -> int:
+        """What a line of content has."""
+        return max(1, self._room - self._gutter)
+
+    def watch_wrap(self) -> None:
+        """Lines are of another height; the place stays."""
+        self._settle()
+        self.scroll_to(x=0, animate=False)
+
+    def on_resize(self) -> None:
+        """There is more room, or less."""
+        self._settle()
+
+    def _settle(self) -> None:
+        if not self.wrap or self._folds.columns != self._columns:
+            self._fold()
+        self.scroll_to(y=self._top(self.place), animate=False)
+        self.refresh()
 
     def jump(self, row: int) -> None:
         """Go to a row: it comes to the top, below the name of its file, unless the end is before."""
-        before = self.section if self.patch.sections else 0
+        before = self._whereabouts
         self.place = row
         self.scroll_to(y=self._top(row), animate=False)
         self._tell(before)
@@ -156,28 +180,39 @@ class DiffLines(ScrollView):
         return index + 1
 
     def _reveal(self, row: int) -> None:
-        """Scroll to the side as far as is needed to see what was searched for."""
+        """Scroll as far as is needed to see what was searched for: to the side, or down a line that is wrapped."""
         text = patches.shown(self.patch.texts[row][1:])
         start = wording.columns(text[: next(iter(_places(text, self.needle)), 0)])
-        seen = range(self.scroll_offset.x, self.scroll_offset.x + self._room - self._gutter - len(self.needle))
+        if self.wrap:
+            self.scroll_to(y=self._top(row) + start // self._columns, animate=False)
+            return
+        seen = range(self.scroll_offset.x, self.scroll_offset.x + self._columns - len(self.needle))
         if start not in seen:
             self.scroll_to(x=max(0, start - self._room // 2), animate=False)
 
     def _top(self, row: int) -> int:
         is_file = row < len(self.patch) and self.patch.kinds[row] == Kind.FILE
-        return max(0, min(row if is_file else row - 1, self.max_scroll_y))
+        line = self._folds.line_of(row)
+        return max(0, min(line if is_file else line - 1, self.max_scroll_y))
 
     def watch_scroll_y(self, old_value: float, new_value: float) -> None:
         """Who scrolls takes the place along, unless it is as far as the place lets one scroll."""
         super().watch_scroll_y(old_value, new_value)
-        if not self.patch.sections or self.scroll_offset.y == self._top(self.place):
+        top = self.scroll_offset.y
+        if not self.patch.sections or top == self._top(self.place):
             return
-        before, top = self.section, self.scroll_offset.y
-        self.place = min(len(self.patch) - 1, top if self.patch.kinds[top] == Kind.FILE else top + 1)
+        before, row = self._whereabouts, self._folds.at(top)[0]
+        if self.patch.kinds[row] != Kind.FILE:
+            row = self._folds.at(min(top + 1, self._folds.count - 1))[0]
+        self.place = row
         self._tell(before)
 
-    def _tell(self, before: int) -> None:
-        if self.patch.sections and self.section != before:
+    @property
+    def _whereabouts(self) -> tuple[int, Hunk | None]:
+        return (self.section, self.patch.hunk_at(self.place)) if self.patch.sections else (0, None)
+
+    def _tell(self, before: tuple[int, Hunk | None]) -> None:
+        if self.patch.sections and self._whereabouts != before:
             self.post_message(self.Moved(self, self.section))
 
     # --- keys ----------------------------------------------------------------------------------------------------------
@@ -194,26 +229,18 @@ class DiffLines(ScrollView):
         if 0 <= index < len(starts):
             self.jump(starts[index].row)
 
-    def action_lines(self, count: int) -> None:
-        self.scroll_relative(y=count, animate=False)
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+        """While something is searched for, the keys of hunks go from find to find."""
+        return not self.needle if action == "hunk" else super().check_action(action, parameters)
 
-    def action_pages(self, count: float) -> None:
-        """A page less the line that the name of the file covers."""
-        self.scroll_relative(y=round(count * max(1, self.scrollable_content_region.height - 1)), animate=False)
-
-    def action_columns(self, count: int) -> None:
-        self.scroll_relative(x=count * SIDEWAYS, animate=False)
+    def watch_needle(self) -> None:
+        """Other keys work."""
+        self.refresh_bindings()
 
     def action_top(self) -> None:
         self.jump(0)
 
-    def action_bottom(self) -> None:
-        self.scroll_to(y=self.max_scroll_y, animate=False)
-
     # --- drawing -------------------------------------------------------------------------------------------------------
-
-    def on_resize(self, _event: events.Resize) -> None:
-        self.scroll_to(y=self._top(self.place), animate=False)
 
     @property
     def _gutter(self) -> int:
@@ -224,19 +251,27 @@ class DiffLines(ScrollView):
         """Columns between the edges and the scroll bar."""
         return self.scrollable_content_region.width
 
+    def render_lines(self, crop: Region) -> list[Strip]:
+        """A row that is wrapped is painted once for all its lines."""
+        self._drawn.clear()
+        if self.wrap and self._folds.columns != self._columns:  # a scroll bar came, or went
+            self.call_later(self._settle)
+        return super().render_lines(crop)
+
     def render_line(self, y: int) -> Strip:
         """The top line always names the file."""
-        row = self.scroll_offset.y + y
+        line = self.scroll_offset.y + y
         width = self._room
-        if row >= len(self.patch):
+        if line >= self._folds.count:
             return Strip.blank(width, self.rich_style)
+        row, part = self._folds.at(line)
         if y == 0:
             row = self.patch.sections[self.patch.section_at(row)].row
         kind = Kind(self.patch.kinds[row])
         if kind is Kind.FILE:
             return self._file(self.patch.section_at(row), width)
         if kind in {Kind.CONTEXT, Kind.ADDED, Kind.REMOVED}:
-            return self._line(row, kind, width)
+            return self._line(row, kind, part)
         return self._remark(row, kind, width)
 
     def _file(self, index: int, width: int) -> Strip:
@@ -255,13 +290,24 @@ class DiffLines(ScrollView):
         text = patches.shown(self.patch.texts[row])
         return self._filled([Segment(f"{sign:>{self._gutter - 1}} {text}", style)], width, style)
 
-    def _line(self, row: int, kind: Kind, width: int) -> Strip:
+    def _line(self, row: int, kind: Kind, part: int) -> Strip:
         name = _CLASSES.get(kind)
         style = self.get_component_rich_style(name) if name else self.rich_style
-        body = Strip(self._body(row, kind, style)).crop_extend(
-            self.scroll_offset.x, self.scroll_offset.x + max(0, width - self._gutter), style
-        )
+        if self.wrap:
+            body = self._parts(row, kind, style)[part].adjust_cell_length(self._columns, style)
+        else:
+            start = self.scroll_offset.x
+            body = Strip(self._body(row, kind, style)).crop_extend(start, start + self._columns, style)
+        if part:
+            return Strip.join([Strip([Segment(" " * self._gutter, style)], self._gutter), body])
         return Strip.join([Strip(self._numbers(row, kind, style), self._gutter), body])
+
+    def _parts(self, row: int, kind: Kind, style: Style) -> Sequence[Strip]:
+        """The lines of a row that is wrapped."""
+        if row not in self._drawn:
+            text = patches.shown(self.patch.texts[row][1:])
+            self._drawn[row] = folded(self._body(row, kind, style), text, self._folds.columns)
+        return self._drawn[row]
 
     def _numbers(self, row: int, kind: Kind, style: Style) -> list[Segment]:
         digits = self.patch.digits

@@ -1,6 +1,8 @@
 """What a plan changes: its files beside the lines that came and went."""
 
 import asyncio
+from bisect import bisect_left, bisect_right
+from collections.abc import Sequence
 from typing import ClassVar
 
 from textual import events, work
@@ -12,6 +14,7 @@ from textual.widget import Widget
 from textual.widgets import Static
 
 from cleveragents_tui import wording
+from cleveragents_tui.dashboard.here import entitle
 from cleveragents_tui.dashboard.widgets import patches
 from cleveragents_tui.dashboard.widgets.diff_lines import DiffLines
 from cleveragents_tui.dashboard.widgets.file_list import FileList
@@ -22,7 +25,7 @@ from daemon import views
 
 ROOM = 90
 """Columns from which on the files stand beside the lines."""
-NOTHING_YET = "No change yet: there is one as soon as a step of Execute has ended."
+NOTHING_YET = "No change yet: it comes with the first step of Execute that succeeds."
 NO_CHANGES = "No changes: the steps left every file as it was."
 
 
@@ -50,10 +53,16 @@ class DiffView(Widget):
     }
     """
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("F", "files", "Files", id="diff.files"),
-        Binding("slash", "search", "Search", id="diff.search", key_display="/"),
-        Binding("y", "copy", "Copy path", id="diff.copy", show=False),
+        Binding("n", "find(1)", "Next", id="diff.next_find", tooltip="The next line with the text."),
+        Binding("N", "find(-1)", "Previous", id="diff.previous_find", tooltip="The previous line with the text."),
+        Binding("F", "files", "Files", id="diff.files", tooltip="Open or close the list of files."),
+        Binding(
+            "slash", "search", "Search", id="diff.search", key_display="/", tooltip="Find text in the whole change."
+        ),
+        Binding("w", "wrap", "Wrap", id="diff.wrap", tooltip="Wrap long lines, or cut them."),
+        Binding("y", "copy", "Copy path", id="diff.copy", show=False, tooltip="Copy the path of the file in view."),
         Binding("escape", "back", "Back to the lines", id="diff.back", show=False),
+        Binding("escape", "end_search", "End search", id="diff.end_search"),
     ]
 
     diff: reactive[views.PlanDiffView | None] = reactive(None, init=False, always_update=True)
@@ -64,6 +73,7 @@ class DiffView(Widget):
     def __init__(self, *, name: str | None = None, id: str | None = None, classes: str | None = None) -> None:  # noqa: A002  as Textual calls them
         super().__init__(name=name, id=id, classes=classes)
         self._shown: views.PlanDiffView | None = None
+        self._found: Sequence[int] = ()
 
     def compose(self) -> ComposeResult:
         """The files, the lines, what is said when there are none, and the line to search with."""
@@ -106,7 +116,8 @@ class DiffView(Widget):
         self._fill(diff, patch)
 
     def _fill(self, diff: views.PlanDiffView | None, patch: Patch) -> None:
-        place = self._place_in(patch) if self._is_of_same_plan(diff) else 0
+        same = self._is_of_same_plan(diff)
+        place = self._place_in(patch) if same else 0
         self._shown = diff
         self.set_class(not patch.sections, "-empty")
         self.query_one("#nothing", Static).update(NOTHING_YET if diff is None else NO_CHANGES)
@@ -114,7 +125,11 @@ class DiffView(Widget):
         with self.prevent(Rows.Moved):
             self.files.show([section.file for section in patch.sections])
         self._point_at(self.lines.section)
-        self.border_title, self.border_subtitle = _titles(diff)
+        self._say_place()
+        if same and self.lines.needle:
+            self._search(self.lines.needle, 0)
+        else:
+            self.end_search()
 
     def _is_of_same_plan(self, diff: views.PlanDiffView | None) -> bool:
         return diff is not None and self._shown is not None and diff.plan_id == self._shown.plan_id
@@ -136,6 +151,19 @@ class DiffView(Widget):
         """The list goes along with the lines."""
         event.stop()
         self._point_at(event.section)
+        self._say_place()
+
+    def _say_place(self) -> None:
+        """Which file and hunk of how many one is at."""
+        patch = self.lines.patch
+        if not patch.sections:
+            entitle(self, "")
+            return
+        section = patch.sections[self.lines.section]
+        first, end = (bisect_left(patch.hunks, row, key=lambda hunk: hunk.row) for row in (section.row, section.end))
+        hunk = bisect_right(patch.hunks, self.lines.place, key=lambda hunk: hunk.row) - first
+        file = f" file {self.lines.section + 1:,} of {len(patch.sections):,} "
+        entitle(self, file, f" hunk {hunk} of {end - first} " if hunk else "")
 
     def _point_at(self, section: int) -> None:
         with self.prevent(Rows.Moved):
@@ -186,8 +214,16 @@ class DiffView(Widget):
         self.lines.focus()
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:  # noqa: ARG002  Textual's signature
-        """Escape is somebody else's key unless one is in the list."""
-        return action != "back" or self.files.has_focus
+        """Escape is somebody else's key unless one is in the list, or searches."""
+        if action == "back":
+            return self.files.has_focus
+        if action in {"find", "end_search"}:
+            return bool(self.lines.needle)
+        return True
+
+    def action_wrap(self) -> None:
+        """Wrap long lines, or cut them."""
+        self.lines.wrap = not self.lines.wrap
 
     def action_copy(self) -> None:
         """The path of the file one is in, to the clipboard."""
@@ -203,28 +239,45 @@ class DiffView(Widget):
         """Open the line to search with."""
         self.query_one(SearchLine).open()
 
-    def on_search_line_asked(self, event: SearchLine.Asked) -> None:
-        """Look for something, from here on or back from here."""
+    def on_search_line_typed(self, event: SearchLine.Typed) -> None:
+        """Mark it, and say how often it is there."""
         event.stop()
-        self._search(event.text, event.step)
+        self._search(event.text, 0)
+
+    def on_search_line_entered(self, event: SearchLine.Entered) -> None:
+        """Go to the first find from here on; the keys are for the lines again."""
+        event.stop()
+        self.lines.focus()
+        self._search(self.query_one(SearchLine).text, 1)
+
+    def action_find(self, step: int) -> None:
+        """The next line with the text, or the one before."""
+        self._go(step)
 
     @work(exclusive=True, group="search")
     async def _search(self, text: str, step: int) -> None:
-        lines = self.lines
-        lines.needle = text
-        found = await asyncio.to_thread(lines.patch.find, text)
-        self.query_one(SearchLine).tell(lines.jump_to_next(found, step), len(found))
+        self.lines.needle = text
+        found = await asyncio.to_thread(self.lines.patch.find, text) if text else ()
+        if self.lines.needle == text:  # else the search was ended meanwhile
+            self._found = found
+            self._go(step)
+
+    def _go(self, step: int) -> None:
+        place = self.lines.jump_to_next(self._found, step) if step else 0
+        if self.lines.needle:
+            self.query_one(SearchLine).tell(place, len(self._found))
 
     def on_search_line_closed(self, event: SearchLine.Closed) -> None:
         """What was found is marked no more."""
         event.stop()
-        self.lines.needle = ""
+        self.action_end_search()
+
+    def action_end_search(self) -> None:
+        """No text is searched any more."""
+        self.end_search()
         self.lines.focus()
 
-
-def _titles(diff: views.PlanDiffView | None) -> tuple[str, str]:
-    if diff is None:
-        return "", ""
-    insertions = sum(file.insertions or 0 for file in diff.files)
-    deletions = sum(file.deletions or 0 for file in diff.files)
-    return wording.change(len(diff.files), insertions, deletions), wording.short_digest(diff.digest)
+    def end_search(self) -> None:
+        """The line goes, with all marks."""
+        self.query_one(SearchLine).close()
+        self.lines.needle, self._found = "", ()

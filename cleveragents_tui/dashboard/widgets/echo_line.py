@@ -25,4 +25,4 @@ class EchoLine(Static):
         self.watch(dashboard_of(self), "echoed", self._show)
 
     def _show(self, command: str) -> None:
-        self.update(Content(f"$ {command}" if command else ""))
+        self.update(Content(f"$ {command}" if command else ""), layout=False)

@@ -3,7 +3,7 @@
 What is wrong is said beside the field, while one types and when the daemon refuses.
 """
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import ClassVar
 
 from textual.app import ComposeResult
@@ -12,11 +12,11 @@ from textual.containers import Horizontal, Vertical
 from textual.content import Content
 from textual.events import Key
 from textual.message import Message
-from textual.suggester import Suggester
 from textual.widget import Widget
 from textual.widgets import Input, OptionList, Select, Static
 from textual.widgets.option_list import Option
 
+from cleveragents_tui.dashboard.widgets.path_input import PathInput, PathSuggester
 from store import errors
 
 Check = Callable[[str], str]
@@ -40,10 +40,11 @@ def check_by(parse: Callable[[str], object]) -> Check:
 
 
 class Field(Vertical):
-    """One line of a form, with what is said of it below.
+    """One line of a form, with what is wrong with it below.
 
     Attributes:
         key: What the form calls it.
+        note: What it is for; the form says so while one is in it.
     """
 
     DEFAULT_CSS = """
@@ -52,13 +53,13 @@ class Field(Vertical):
         & > Horizontal { height: auto; }
         & > Horizontal > .label { width: 16; padding-right: 1; color: $text-muted; }
         &.-entered > Horizontal > .label { color: $foreground; text-style: bold; }
-        & > .note { padding-left: 16; color: $text-muted; display: none; }
-        &.-entered > .note { display: block; }
         & > .refusal { padding-left: 16; color: $tone-failed; display: none; }
         &.-refused > .refusal { display: block; }
         & Input, & Select { width: 1fr; }
         & Input { background: $panel; padding: 0 1; }
         & Input:focus { background: $block-cursor-blurred-background; }
+        /* What there is to choose from is below the line, as in every list of a form, and covers nothing. */
+        & Select > SelectOverlay { overlay: none; constrain: none; max-height: 8; }
     }
     """
 
@@ -72,7 +73,7 @@ class Field(Vertical):
         super().__init__()
         self.key = key
         self._label = label or key
-        self._note = note
+        self.note = " · ".join(part for part in ("required" if required else "", note) if part)
         self._required = required
         self._check = check
 
@@ -81,9 +82,6 @@ class Field(Vertical):
         with Horizontal():
             yield Static(Content(f"{self._label}{' *' if self._required else ''}"), classes="label")
             yield from self.control()
-        note = " · ".join(part for part in ("required" if self._required else "", self._note) if part)
-        if note:
-            yield Static(Content(note), classes="note")
         yield Static("", classes="refusal")
 
     def control(self) -> Iterable[Widget]:
@@ -96,7 +94,7 @@ class Field(Vertical):
         raise NotImplementedError
 
     def on_descendant_focus(self) -> None:
-        """What it is for is said while one is in it."""
+        """Its name stands out while one is in it."""
         self.add_class("-entered")
 
     def on_descendant_blur(self) -> None:
@@ -135,7 +133,7 @@ class TextField(Field):
         required: bool = False,
         check: Check | None = None,
         placeholder: str = "",
-        suggester: Suggester | None = None,
+        suggester: PathSuggester | None = None,
     ) -> None:
         super().__init__(key, label=label, note=note, required=required, check=check)
         self._value = value
@@ -145,7 +143,8 @@ class TextField(Field):
     def control(self) -> Iterable[Widget]:
         """A line to type in."""
         # A key that is pressed after a refusal adds to what was typed, and does not replace it.
-        yield Input(
+        kind = Input if self._suggester is None else PathInput
+        yield kind(
             self._value,
             placeholder=self._placeholder,
             suggester=self._suggester,
@@ -170,6 +169,11 @@ class TextField(Field):
         self.post_message(self.Entered())
 
 
+def described(name: str, about: str) -> Content:
+    """One thing of several, and what else is to be known of it."""
+    return Content.assemble(name, (f"  {about}" if about else "", "dim"))
+
+
 class ChoiceField(Field):
     """One of a few words."""
 
@@ -183,16 +187,18 @@ class ChoiceField(Field):
         note: str = "",
         required: bool = False,
         unset: str = "",
+        about: Mapping[str, str] | None = None,
     ) -> None:
-        """`unset` says what holds when nothing is chosen; without it something always is."""
+        """`unset` says what holds when nothing is chosen; without it something always is. `about` tells of the words."""
         super().__init__(key, label=label, note=note, required=required)
         self._choices = choices
         self._value = value
         self._unset = unset
+        self._about = about or {}
 
     def control(self) -> Iterable[Widget]:
         """The words, which open below it."""
-        options = [(Content(choice), choice) for choice in self._choices]
+        options = [(described(choice, self._about.get(choice, "")), choice) for choice in self._choices]
         value = self._value if self._value in self._choices else Select.NULL
         blank = bool(self._unset) or value is Select.NULL
         prompt = self._unset or "choose one"
@@ -213,7 +219,11 @@ class ChoiceField(Field):
 class _Toggles(OptionList):
     """Space chooses, and a letter goes to the next name that begins with it."""
 
-    BINDINGS: ClassVar[list[BindingType]] = [Binding("space", "select", "Choose", show=False)]
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding(
+            "space", "select", "Choose", show=False, tooltip="It is among those that are chosen, or is not any more."
+        )
+    ]
 
     def on_key(self, event: Key) -> None:
         """Find it by its first letter."""
@@ -247,7 +257,7 @@ class SeveralField(Field):
         yield _Toggles(*map(Option, self._prompts(), names), compact=True)
 
     def _prompts(self) -> list[Content]:
-        marks = ["✔" if name in self.chosen else "·" for name, _ in self._choices]
+        marks = ["●" if name in self.chosen else "○" for name, _ in self._choices]
         return [
             Content.assemble(f"{mark} ", (name, "bold"), (f"  {about}", "dim"))
             for mark, (name, about) in zip(marks, self._choices, strict=True)

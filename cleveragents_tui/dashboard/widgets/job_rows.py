@@ -56,6 +56,7 @@ class JobRows(Rows):
         self.plans: dict[str, str] = {}
         self._jobs: dict[tuple[str, int], views.JobView] = {}
         self._chosen: str | None = None
+        self._longest = 0
 
     # --- what is where -----------------------------------------------------------------------------------------------------
 
@@ -120,6 +121,7 @@ class JobRows(Rows):
             self.plans.clear()
         self.totals = totals
         self.plans.update(found.plans)
+        self._longest = max((wording.columns(wording.one_line(name)) for name in self.plans.values()), default=0)
         for page in found.pages:
             for index, job in enumerate(page.jobs):
                 self._jobs[page.of, page.offset + index] = job
@@ -184,6 +186,10 @@ class JobRows(Rows):
         gap = " " * max(1, width - wording.columns(left) - len(right))
         return [(left, self.tone(mood.tone, bold=True)), (gap, Style.null()), (right, self.tone(Tone.WAITING))]
 
+    def _name_width(self, width: int) -> int:
+        """As wide as the longest name that is known, so that there is room for what went wrong."""
+        return max(10, min(width // 3, self._longest + 2))
+
     def _line(self, job: views.JobView, width: int) -> Cells:
         mood, dim = wording.job_mood(job.status), self.tone(Tone.WAITING)
         name = self.plans.get(job.plan_id) or wording.short_id(job.plan_id)
@@ -193,9 +199,9 @@ class JobRows(Rows):
         head = f" {mood.sign} "
         columns = [
             (head, self.tone(mood.tone)),
-            (_column(wording.one_line(name), max(14, width // 3)), Style(bold=mood is Mood.RUNNING)),
+            (_column(wording.one_line(name), self._name_width(width)), Style(bold=mood is Mood.RUNNING)),
             (_column(job.phase, 11) + worker, dim),
-            (_column(how_long(job, self.moment), 15), Style.null()),
+            (_column(how_long(job, self.moment), 13), Style.null()),
             (tried, self.tone(Tone.NEEDS_YOU)),
         ]
         room = max(0, width - sum(wording.columns(text) for text, _ in columns) - len(ended))

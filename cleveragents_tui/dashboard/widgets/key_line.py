@@ -4,6 +4,8 @@ from typing import NamedTuple, cast
 
 from rich.segment import Segment
 from textual import events
+from textual.binding import ActiveBinding
+from textual.keys import REPLACED_KEYS, key_to_character
 from textual.screen import Screen
 from textual.signal import Signal
 from textual.strip import Strip
@@ -26,6 +28,25 @@ class Key(NamedTuple):
     def width(self) -> int:
         """Columns that it takes."""
         return wording.columns(self.label) + 1 + wording.columns(self.title)
+
+
+def _rank(active: ActiveBinding, focused: Widget | None, *, first: bool) -> int:
+    """The way in and out, what the plan needs first, what the view with the keyboard can do, then everything else."""
+    binding = active.binding
+    if binding.key in {"enter", "escape"}:
+        return 0
+    is_verb = binding.action.startswith("app.verb(") and not binding.action.startswith("app.verb('make.")
+    if is_verb and first:
+        return 1
+    if active.node is focused:
+        return 2
+    return 3 if is_verb else 4
+
+
+def _is_typed(focused: Widget | None, key: str) -> bool:
+    """Whether what has the keyboard takes a key as text; Textual knows that of most, and not of those that it renames."""
+    character = key_to_character(REPLACED_KEYS.get(key, key))
+    return focused is not None and focused.check_consume_key(key, character)
 
 
 class KeyLine(Widget):
@@ -60,11 +81,13 @@ class KeyLine(Widget):
 
     def _changed(self, screen: Screen[object]) -> None:
         shown: dict[str, Key] = {}
+        ranks: dict[str, int] = {}
         for active in screen.active_bindings.values():
-            if active.binding.show and active.enabled:
+            if active.binding.show and active.enabled and not _is_typed(screen.focused, active.binding.key):
                 label = dashboard_of(self).get_key_display(active.binding)
                 shown.setdefault(active.binding.action, Key(label, active.binding.description, active.binding.action))
-        keys = list(shown.values())
+                ranks.setdefault(active.binding.action, _rank(active, screen.focused, first=1 not in ranks.values()))
+        keys = sorted(shown.values(), key=lambda key: ranks[key.action])
         if keys != self._keys:
             self._keys = keys
             self.refresh()

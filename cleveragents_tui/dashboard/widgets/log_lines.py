@@ -64,6 +64,8 @@ class LogLines:
     def __init__(self, path: str) -> None:
         self.path = path
         self._one_at_a_time = threading.Lock()
+        self._block = bytearray(BLOCK)  # one for all reads: a new one for each leaves holes in the heap of each thread
+        self._block_lock = threading.Lock()
         self._forget()
 
     def _forget(self) -> None:
@@ -116,18 +118,22 @@ class LogLines:
 
     def _index(self, stream: FileIO, until: int) -> bool:
         begin = self.size
-        stream.seek(begin)
-        while self.size < until:
-            piece = stream.read(min(BLOCK - self.size % BLOCK, until - self.size))
-            if not piece:
-                self.length = self.size  # it became shorter while it was read
-                break
-            self._ends += piece.count(b"\n")
-            self._last = (self._last + piece[-_KNOWN:])[-_KNOWN:]
-            self.size += len(piece)
-            if self.size % BLOCK == 0:
-                self._before.append(self._ends)
+        with self._block_lock:
+            while self.size < until:
+                read = self._read_block(stream, self.size, min(BLOCK - self.size % BLOCK, until - self.size))
+                if not read:
+                    self.length = self.size  # it became shorter while it was read
+                    break
+                self._ends += self._block.count(b"\n", 0, read)
+                self._last = (self._last + self._block[max(0, read - _KNOWN) : read])[-_KNOWN:]
+                self.size += read
+                if self.size % BLOCK == 0:
+                    self._before.append(self._ends)
         return self.size > begin
+
+    def _read_block(self, stream: FileIO, offset: int, most: int = BLOCK) -> int:
+        """Read into `_block`, which the caller has locked; how many bytes there were."""
+        return os.preadv(stream.fileno(), [memoryview(self._block)[:most]], offset)
 
     def lines(self, first: int, number: int) -> list[Line]:
         """The lines `first` and following, at most `number`.
@@ -160,10 +166,11 @@ class LogLines:
             return self.size
         before = self._before  # another one takes its place when the file begins again
         block = bisect_left(before, number) - 1
-        data = os.pread(stream.fileno(), BLOCK, block * BLOCK)
         at = 0
-        for _ in range(number - before[block]):
-            at = data.find(b"\n", at) + 1
+        with self._block_lock:
+            read = self._read_block(stream, block * BLOCK)
+            for _ in range(number - before[block]):
+                at = self._block.find(b"\n", at, read) + 1
         return block * BLOCK + at
 
     def tail(self) -> Tail:

@@ -7,6 +7,7 @@ from textual import events
 from textual.binding import Binding, BindingType
 from textual.message import Message
 
+from cleveragents_tui.dashboard.here import MOVING
 from cleveragents_tui.dashboard.widgets.log_paper import LogPaper
 
 WHEEL = 3
@@ -16,20 +17,26 @@ SIDEWAYS = 8
 """Columns that one key press moves."""
 
 
+def _move(keys: str, action: str, name: str, does: str, *, id: str) -> Binding:  # noqa: A002  as Binding has it
+    return Binding(keys, action, name, show=False, tooltip=does, group=MOVING, id=id)
+
+
 class LogPane(LogPaper, can_focus=True):
     """Lines of a log to move through."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("up,k", "move(-1)", "Up", id="log.up", show=False),
-        Binding("down,j", "move(1)", "Down", id="log.down", show=False),
-        Binding("pageup,ctrl+b", "leap(-1)", "Page up", id="log.page_up", show=False),
-        Binding("pagedown,ctrl+f,space", "leap(1)", "Page down", id="log.page_down", show=False),
-        Binding("ctrl+u", "leap(-0.5)", "Half a page up", id="log.half_up", show=False),
-        Binding("ctrl+d", "leap(0.5)", "Half a page down", id="log.half_down", show=False),
-        Binding("left,h", "sideways(-1)", "Left", id="log.left", show=False),
-        Binding("right,l", "sideways(1)", "Right", id="log.right", show=False),
-        Binding("home,g", "start", "Start", id="log.start", show=False),
-        Binding("end,G", "end", "End", id="log.end", show=False),
+        _move("up,k", "move(-1)", "Up", "The line above.", id="log.up"),
+        _move("down,j", "move(1)", "Down", "The line below.", id="log.down"),
+        _move("pageup,ctrl+b", "leap(-1)", "Page up", "As many lines up as are in view.", id="log.page_up"),
+        _move(
+            "pagedown,ctrl+f,space", "leap(1)", "Page down", "As many lines down as are in view.", id="log.page_down"
+        ),
+        _move("ctrl+u", "leap(-0.5)", "Half a page up", "Half as many lines as are in view.", id="log.half_up"),
+        _move("ctrl+d", "leap(0.5)", "Half a page down", "Half as many lines as are in view.", id="log.half_down"),
+        _move("left,h", "sideways(-1)", "Left", "Towards the beginning of long lines.", id="log.left"),
+        _move("right,l", "sideways(1)", "Right", "Towards the end of long lines.", id="log.right"),
+        _move("home,g", "start", "Start", "The first line.", id="log.start"),
+        _move("end,G", "end", "End", "The last line, and whatever follows.", id="log.end"),
     ]
 
     class Followed(Message):
@@ -82,8 +89,9 @@ class LogPane(LogPaper, can_focus=True):
         match = search.pattern.search(strip.text)
         if match is not None and not self.wrap:
             left, right = (cell_len(strip.text[:at]) for at in match.span())
-            if left < self.scroll_offset.x or right > self.scroll_offset.x + self._width:
-                self._go_to_column(0 if right <= self._width else left - self._width // 2)
+            begin, end = self.scroll_offset.x, self.scroll_offset.x + self._width
+            if left < begin + (begin > 0) or right > end - (strip.cell_length > end):  # a sign may stand at either end
+                self._go_to_column(0 if right < self._width else left - self._width // 2)
         return True
 
     def action_move(self, rows: int) -> None:

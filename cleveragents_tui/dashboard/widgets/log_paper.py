@@ -21,6 +21,9 @@ from cleveragents_tui.dashboard.widgets.log_pages import LogPages
 from cleveragents_tui.dashboard.widgets.log_search import LogSearch
 from cleveragents_tui.dashboard.widgets.log_strips import LogStrips, Looks, stood_out
 
+GOES_ON = ("\N{SINGLE LEFT-POINTING ANGLE QUOTATION MARK}", "\N{SINGLE RIGHT-POINTING ANGLE QUOTATION MARK}")
+"""At the left and the right edge of a line that was cut there."""
+
 Place = tuple[int, int]
 """A line, and one of its rows."""
 
@@ -70,6 +73,7 @@ class LogPaper(ScrollView):
         self._layout: list[Place] = []
         self._steering = False
         self._measured = (0, 0)
+        self._painting = False
 
     # --- what is shown -----------------------------------------------------------------------------------------------------
 
@@ -188,13 +192,18 @@ class LogPaper(ScrollView):
             wanted = self.pages.ask(line - self._height, min(last + self._height, self.known - 1))
             if wanted:
                 self.post_message(self.Wanted(wanted))
+        self._painting = True
         strips = super().render_lines(crop)
+        self._painting = False
         if self._measured != self._room or (not self.wrap and self.strips.widest > self.virtual_size.width):
             self.call_later(self.settle)
         return strips
 
     def render_line(self, y: int) -> Strip:
-        """One row of the screen."""
+        """One row of the screen. Textual asks for a single one to know what the mouse is on: only then each part says which.
+
+        To say it always would make a style of its own for each part of each line ever painted, and thousands are kept.
+        """
         width, base = self._measured[0], self.strips.looks.base
         if not self.count and y == 0:
             note = self.strips.looks.note
@@ -204,7 +213,22 @@ class LogPaper(ScrollView):
         if strip is None:
             return Strip.blank(width, base)
         left = row * width if self.wrap else self.scroll_offset.x
-        return self._selected(number, strip).crop_extend(left, left + width, base).apply_offsets(left, number)
+        drawn = self._selected(number, strip).crop_extend(left, left + width, base)
+        if not self.wrap:
+            drawn = self._cut_off(drawn, before=left > 0, after=strip.cell_length > left + width)
+        return drawn if self._painting else drawn.apply_offsets(left, number)
+
+    def _cut_off(self, strip: Strip, *, before: bool, after: bool) -> Strip:
+        """A sign at each end of a row beyond which its line goes on."""
+        width, note = strip.cell_length, self.strips.looks.note
+        begin, end = int(before), width - after
+        if end - begin == width:
+            return strip
+        signs = [
+            Strip([Segment(sign, note)]) if there else Strip([])
+            for sign, there in zip(GOES_ON, (before, after), strict=True)
+        ]
+        return Strip.join([signs[0], strip.crop(begin, end), signs[1]])
 
     def _strip(self, number: int) -> Strip | None:
         """A whole line; None when it is not at hand."""

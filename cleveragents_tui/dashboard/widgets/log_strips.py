@@ -20,8 +20,8 @@ LIKE_DARK_PAPER = frozenset({0})
 LIKE_LIGHT_PAPER = frozenset({7, 15})
 """The same on a light ground: both whites."""
 
-KEPT = 1024
-"""Lines that are kept painted."""
+KEPT = 256
+"""Lines that are kept painted: some screens of them. Each takes some kilobytes with what Textual keeps of it."""
 
 MARKED = 200
 """So many matches stand out in one line."""

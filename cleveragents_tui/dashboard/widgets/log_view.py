@@ -29,13 +29,13 @@ class LogView(Vertical):
         "marked with the mouse."
     )
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("f", "follow", "Follow", id="log.follow", tooltip="Stay at the end, or no longer"),
-        Binding("slash", "search", "Search", id="log.search", tooltip="Find text in the whole log"),
-        Binding("n", "next(1)", "Next", id="log.next", tooltip="The next line with the text"),
-        Binding("N", "next(-1)", "Previous", id="log.previous", tooltip="The previous line with the text"),
-        Binding("w", "wrap", "Wrap", id="log.wrap", tooltip="Wrap long lines, or cut them"),
-        Binding("y", "copy", "Copy", id="log.copy", tooltip="Copy what is marked, or seen", show=False),
-        Binding("escape", "end_search", "End search", id="log.end_search"),
+        Binding("f", "follow", "Follow", id="log.follow", tooltip="Stay at the end, or no longer."),
+        Binding("slash", "search", "Search", id="log.search", tooltip="Find text in the whole log."),
+        Binding("n", "next(1)", "Next", id="log.next", tooltip="The next line with the text."),
+        Binding("N", "next(-1)", "Previous", id="log.previous", tooltip="The previous line with the text."),
+        Binding("w", "wrap", "Wrap", id="log.wrap", tooltip="Wrap long lines, or cut them."),
+        Binding("y", "copy", "Copy", id="log.copy", tooltip="Copy what is marked, or seen.", show=False),
+        Binding("escape", "end_search", "End search", id="log.end_search", tooltip="Let nothing stand out any more."),
     ]
     DEFAULT_CSS = """
     LogView {
@@ -70,6 +70,10 @@ class LogView(Vertical):
         self._way = 0
         self._pane.read(path, live=live)
         self._tell()
+
+    def follow(self) -> None:
+        """Go to its end, and stay there whatever comes."""
+        self._pane.following = True
 
     @property
     def following(self) -> bool:

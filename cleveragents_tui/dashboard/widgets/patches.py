@@ -9,6 +9,7 @@ from bisect import bisect_right
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from enum import IntEnum
+from functools import cached_property
 from itertools import pairwise
 
 from cleveragents_tui import wording
@@ -72,6 +73,13 @@ class Patch:
 
     def __len__(self) -> int:
         return len(self.texts)
+
+    @cached_property
+    def widths(self) -> "array[int]":
+        """The columns of each line of content, 0 for other rows; only what folds long lines needs it."""
+        content = bytes(kind in {Kind.CONTEXT, Kind.ADDED, Kind.REMOVED} for kind in Kind)
+        rows = zip(self.kinds, self.texts, strict=True)
+        return array("i", (wording.columns(shown(text[1:])) if content[kind] else 0 for kind, text in rows))
 
     def section_at(self, row: int) -> int:
         """The index of the file that `row` belongs to."""
@@ -139,11 +147,14 @@ def read(diff: views.PlanDiffView) -> Patch:
 
 def shown(text: str) -> str:
     r"""A line as it is drawn: tabs expanded, and whatever has no picture of its own as `^M`, `\x1b` or `\u202e`."""
-    text = text[:LONGEST] + "…" if len(text) > LONGEST else text
+    cut = "…" if len(text) > LONGEST else ""
+    text = text[:LONGEST]
     if text.isascii() and text.isprintable():
-        return text
+        return text + cut
     text = text.expandtabs(4)
-    return text if text.isprintable() else "".join(char if _has_picture(char) else _escaped(char) for char in text)
+    if not text.isprintable():
+        text = "".join(char if _has_picture(char) else _escaped(char) for char in text)
+    return text + cut
 
 
 def _has_picture(char: str) -> bool:

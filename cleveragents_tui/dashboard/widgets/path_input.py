@@ -5,11 +5,37 @@ import os
 from collections.abc import Callable, Sequence
 from itertools import islice
 from pathlib import Path
+from typing import ClassVar
 
+from textual.binding import Binding, BindingType
 from textual.suggester import Suggester
+from textual.widgets import Input
 
 MOST_ENTRIES = 5_000
 """Entries of one directory that are looked at."""
+
+
+class PathInput(Input):
+    """A line for a path: tab completes what one has begun, and goes on when there is nothing to complete."""
+
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("tab", "complete", "Complete", show=False, tooltip="Complete the path that was begun, or go on.")
+    ]
+
+    _before = ""
+
+    def on_focus(self) -> None:
+        """What is here already was not begun by anybody."""
+        self._before = self.value
+
+    def action_complete(self) -> None:
+        """Take what is suggested; a path that lacks only its last slash is complete."""
+        begun = self.value
+        if begun != self._before and not begun.endswith("/"):
+            self.action_end()
+            self.action_cursor_right()
+        if self.value.rstrip("/") == begun.rstrip("/"):
+            self.screen.focus_next()
 
 
 class PathSuggester(Suggester):
@@ -57,7 +83,7 @@ def _with(above: str, name: str | None) -> str | None:
 
 
 def _first(place: Path, begun: str, *, directories: bool = False) -> str | None:
-    """The first name in a directory that begins so; hidden ones only when they are asked for."""
+    """The first name in a directory that begins so, an exact one before all; hidden ones only when they are asked for."""
     try:
         with os.scandir(place) as entries:
             names = [
@@ -70,4 +96,4 @@ def _first(place: Path, begun: str, *, directories: bool = False) -> str | None:
             ]
     except (OSError, ValueError):  # nothing to suggest: there is no such directory, or it may not be read
         return None
-    return min(names, default=None)
+    return min(names, key=lambda name: (name.rstrip("/") != begun, name), default=None)

@@ -11,6 +11,7 @@ from textual.widget import Widget
 from textual.widgets import Input, OptionList
 from textual.widgets.option_list import Option
 
+from cleveragents_tui.dashboard.here import MOVING
 from cleveragents_tui.dashboard.widgets.fields import Field
 
 
@@ -22,8 +23,8 @@ class Picker(Field):
     """One of many things, by name; the list is open while one is in the field."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("down", "move(1)", show=False),
-        Binding("up", "move(-1)", show=False),
+        Binding("down", "move(1)", "Next", show=False, tooltip="Mark the one below.", group=MOVING),
+        Binding("up", "move(-1)", "Previous", show=False, tooltip="Mark the one above.", group=MOVING),
     ]
     DEFAULT_CSS = """
     Picker > OptionList {
@@ -64,6 +65,12 @@ class Picker(Field):
     def text(self) -> str:
         """What was typed or taken from the list."""
         return self.query_one(Input).value.strip()
+
+    def on_descendant_blur(self) -> None:
+        """What is left there has to be one of them."""
+        super().on_descendant_blur()
+        if self.text:
+            self.recheck()
 
     def _known(self, text: str) -> str:
         return "" if text in dict(self._choices) else f"there is no {self.key} {text!r}"

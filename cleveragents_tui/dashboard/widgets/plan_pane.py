@@ -3,14 +3,14 @@
 A tab is filled when it is looked at, and again when what it shows has changed.
 """
 
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, ClassVar
 
 from textual import on
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
-from textual.containers import Horizontal, Vertical, VerticalScroll
+from textual.containers import Horizontal, VerticalScroll
 from textual.content import Content
 from textual.markup import escape
 from textual.message import Message
@@ -18,15 +18,18 @@ from textual.widget import Widget
 from textual.widgets import Static, TabbedContent, TabPane
 from textual.worker import Worker
 
-from cleveragents_tui import wording
-from cleveragents_tui.cli import plan_text
-from cleveragents_tui.dashboard.here import dashboard_of, entitle
-from cleveragents_tui.dashboard.speech import spoken
+from cleveragents_tui import verbs, wording
+from cleveragents_tui.dashboard.attempts import Choice, Shown
+from cleveragents_tui.dashboard.dialogs import Text
+from cleveragents_tui.dashboard.here import dashboard_of
 from cleveragents_tui.dashboard.stepper import stepper
+from cleveragents_tui.dashboard.widgets import decision_tree, event_rows
 from cleveragents_tui.dashboard.widgets.decision_tree import DecisionTree
 from cleveragents_tui.dashboard.widgets.diff_view import DiffView
+from cleveragents_tui.dashboard.widgets.error_text import error_text
 from cleveragents_tui.dashboard.widgets.event_rows import PAGE, EventRows
 from cleveragents_tui.dashboard.widgets.log_view import LogView
+from cleveragents_tui.dashboard.widgets.pane import Pane
 from cleveragents_tui.dashboard.widgets.rows import Rows
 from cleveragents_tui.dashboard.widgets.step_rows import StepRows
 from cleveragents_tui.dashboard.widgets.toned import toned
@@ -38,18 +41,31 @@ if TYPE_CHECKING:
     from cleveragents_tui.dashboard.app import Dashboard
 
 TABS = ("steps", "log", "diff", "decisions", "events", "errors")
+APPLIED = {
+    "worktree": "to the working tree",
+    "index": "and staged",
+    "commit": "as commit",
+    "branch": "as a branch, commit",
+}
+NOTHING = "Nothing has been printed yet."
 CHILDREN = 512
 """Children whose lines are shown among the steps; the board has all of them."""
 
 
-class PlanPane(Vertical):
+class PlanPane(Pane):
     """The plan that was chosen, or a word on how to get one."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("left_square_bracket", "other_log(-1)", "Log before", id="plan.log_before", show=False,
+        Binding("z", "screen.zoom", "Zoom", id="plan.zoom", show=False,
+                tooltip="Give the tab the whole screen, or no longer."),
+        Binding("left_square_bracket", "other_step(-1)", "Log before", id="plan.log_before", show=False,
                 tooltip="The log of the step before."),
-        Binding("right_square_bracket", "other_log(1)", "Log after", id="plan.log_after", show=False,
+        Binding("right_square_bracket", "other_step(1)", "Log after", id="plan.log_after", show=False,
                 tooltip="The log of the step after."),
+        Binding("left_parenthesis", "other_attempt(-1)", "Attempt before", id="plan.attempt_before", show=False,
+                tooltip="The log of the step's attempt before."),
+        Binding("right_parenthesis", "other_attempt(1)", "Attempt after", id="plan.attempt_after", show=False,
+                tooltip="The log of the step's attempt after."),
     ]  # fmt: skip
     DEFAULT_CSS = """
     PlanPane { width: 1fr; height: 1fr; }
@@ -57,14 +73,18 @@ class PlanPane(Vertical):
     PlanPane #head.-welcome { height: auto; }
     PlanPane #body { height: 1fr; }
     PlanPane TabbedContent { height: 1fr; width: 1fr; }
-    PlanPane #side-log { display: none; width: 1fr; padding-left: 1; }
+    PlanPane #side-log { display: none; width: 1fr; margin-left: 2; }
     PlanPane DiffView, PlanPane DiffView:focus-within { border: none; }
     PlanPane DiffView, PlanPane LogView {
         border-top: solid $border-blurred;
         border-bottom: solid $border-blurred;
+        border-title-color: $foreground;
+        border-subtitle-color: $tone-waiting;
         &:focus-within { border-top: solid $border; border-bottom: solid $border; }
     }
     PlanPane TabPane { padding: 0; height: 1fr; }
+    PlanPane Tabs { padding-left: 1; }
+    PlanPane Tab { padding: 0 1 0 0; }
     PlanPane #errors-text { padding: 0 1; height: auto; }
     PlanPane ContentSwitcher { height: 1fr; }
     """
@@ -80,8 +100,11 @@ class PlanPane(Vertical):
         super().__init__(id=id, classes="pane")
         self.plan: views.PlanView | None = None
         self._jobs: list[views.JobView] = []
-        self._step: str | None = None
+        self._choice = Choice()
+        self._following = False
         self._said = Content("")
+        self._instead: Content | None = None
+        self._projects: list[str] = []
         self._filled: dict[str, object] = {}
         self._refills: dict[str, Callable[[views.PlanView], Awaitable[None]]] = {
             "steps": self._fill_steps, "log": self._fill_log, "diff": self._fill_diff,
@@ -99,46 +122,63 @@ class PlanPane(Vertical):
         with Horizontal(id="body"):
             with TabbedContent(initial="steps"):
                 yield from self._tabs()
-            yield LogView(empty="No step has printed anything yet.", id="side-log")
+            yield LogView(empty=NOTHING, id="side-log")
 
     def _tabs(self) -> ComposeResult:
-        yield TabPane("Steps", StepRows(id="step-rows"), id="steps")
-        yield TabPane("Log", LogView(empty="No step has printed anything yet.", id="log-view"), id="log")
-        yield TabPane("Diff", DiffView(id="diff-view"), id="diff")
-        yield TabPane("Decisions", DecisionTree(id="decision-tree"), id="decisions")
-        yield TabPane("Events", EventRows(id="event-rows"), id="events")
-        yield TabPane("Errors", VerticalScroll(Static(id="errors-text"), id="errors-scroll"), id="errors")
+        yield TabPane(_titled("show"), StepRows(id="step-rows"), id="steps")
+        yield TabPane(_titled("logs"), LogView(empty=NOTHING, id="log-view"), id="log")
+        yield TabPane(_titled("diff"), DiffView(id="diff-view"), id="diff")
+        yield TabPane(_titled("tree"), DecisionTree(id="decision-tree"), id="decisions")
+        yield TabPane(_titled("events"), EventRows(id="event-rows"), id="events")
+        yield TabPane(_titled("errors"), VerticalScroll(Static(id="errors-text"), id="errors-scroll"), id="errors")
 
     # --- what is shown -------------------------------------------------------------------------------------------------
 
-    def show(self, plan: views.PlanView | None) -> None:
-        """A plan as it is now; another one begins with what it is most likely looked at for."""
+    def show(self, plan: views.PlanView | None, instead: Content | None = None) -> None:
+        """A plan as it is now, or what is said when there is none: how to get one."""
         another = plan is not None and (self.plan is None or plan.plan_id != self.plan.plan_id)
         if another:
             self._filled.clear()
-            self._step, self._jobs = None, []
+            self._choice, self._jobs = Choice(), []
             self.query_one(EventRows).forget()
-        self.plan = plan
+        self.plan, self._instead = plan, instead
         self.query_one("#body").display = plan is not None
         if not another or not self.dashboard.pulse.up:
             self.draw_head()  # else once, with how long its phases took
         self.refill()
 
+    def running_logs(self) -> dict[str, str]:
+        """The logs of the steps that run and whose last lines are looked at, by step."""
+        if self.plan is None or self.tab != "steps" or not self.query_one(StepRows).is_on_screen:
+            return {}
+        return {step.id: step.log for step in self.plan.steps if step.state == "running" and step.log is not None}
+
+    def tick(self, tails: Mapping[str, str]) -> None:
+        """Draw what changes with time; `tails` are the last lines of the logs of steps that run."""
+        self.draw_head()
+        if self.tab == "steps":
+            self.query_one(StepRows).tick(tails)
+
+    def on_resize(self) -> None:
+        """What is drawn for its width was drawn for none while it was hidden."""
+        self.draw_head()
+
     def draw_head(self) -> None:
-        """What changes with time: how long the phase has taken."""
+        """How long the phase has taken, and what is worth knowing of the plan."""
         plan = self.plan
         head = self.query_one("#head", Static)
         head.set_class(plan is None, "-welcome")
         if plan is None:
-            entitle(self, "")
-            self._said = welcome()
+            self.entitle("")
+            self._said = self._instead or welcome(self._projects)
             head.update(self._said)
             return
         now = self.dashboard.now()
         what = f"{wording.short_name(plan.action)} on {wording.projects(plan)}"
         bases = " ".join(sorted({wording.short_commit(base) for base in plan.base.values() if base}))
-        entitle(self, f"{_title(plan)} ─ {what}", f"base {bases} · {wording.short_id(plan.plan_id)}" if bases else "")
-        said = Content("\n").join([stepper(plan, self._jobs, now), *_standing(plan, now)])
+        self.entitle(f"{_title(plan)} ─ {what}", f"base {bases} · {wording.short_id(plan.plan_id)}" if bases else "")
+        room = head.scrollable_content_region.width or self.size.width
+        said = Content("\n").join([stepper(plan, self._jobs, now, room), *_standing(plan, now)])
         if said != self._said:
             lines = said.plain.count("\n") != self._said.plain.count("\n")
             head.update(said, layout=lines and self.screen.has_class("-narrow"))
@@ -167,15 +207,28 @@ class PlanPane(Vertical):
 
     def refill(self) -> None:
         """Fill the tab in view, when what it shows has changed."""
-        if self.plan is not None:
-            self.run_worker(partial(self._refill, self.plan), group="pane", exclusive=True, exit_on_error=False)
+        work = self._find_projects if self.plan is None else partial(self._refill, self.plan)
+        self.run_worker(work, group="pane", exclusive=True, exit_on_error=False)
+
+    async def _find_projects(self) -> None:
+        """Who has registered one already is told what comes next."""
+        try:
+            found = (await self.dashboard.link.call(protocol.ProjectList())).projects
+        except errors.DaemonUnavailableError:
+            return  # the banner says so
+        self._projects = [wording.short_name(project.name) for project in found]
+        self.draw_head()
 
     async def _refill(self, plan: views.PlanView) -> None:
         try:
+            if self.screen.has_class("-broad"):  # a log is a file: it is there before the daemon has answered
+                self.set_class(self.tab == "log" or self._choice.of(plan) is None, "-log-in-tab")
+                await self._show_log(plan, "side-log")
+            if self.tab == "log":
+                await self._fill_log(plan)
             await self._fill_head(plan)
-            if self.screen.has_class("-broad"):
-                self._show_log(plan, "side-log")
             await self._refills[self.tab](plan)
+            self._following = False
         except errors.DaemonUnavailableError:
             pass  # the banner says so, and it is filled when the daemon is back
         except errors.CleverAgentsError as error:
@@ -196,39 +249,37 @@ class PlanPane(Vertical):
             self.draw_head()
 
     async def _fill_steps(self, plan: views.PlanView) -> None:
-        children: dict[str, list[views.PlanView]] = {}
+        children: list[views.PlanView] = []
         if plan.children.total:
             page = protocol.BoardPage(plan.plan_id, 0, CHILDREN)
             found = await self.dashboard.link.call(protocol.PlanBoard(pages=[page]))
-            for child in found.pages[0].plans:
-                if child.subplan is not None:
-                    children.setdefault(child.subplan.step, []).append(child)
-        self.query_one(StepRows).show(plan.steps, children)
+            children = found.pages[0].plans
+        self.query_one(StepRows).show(plan, children)
 
     async def _fill_log(self, plan: views.PlanView) -> None:
-        self._show_log(plan, "log-view")
+        await self._show_log(plan, "log-view")
 
-    def _show_log(self, plan: views.PlanView, name: str) -> None:
+    async def _show_log(self, plan: views.PlanView, name: str) -> None:
         """The log in the tab, or in a broad terminal the one beside all tabs."""
-        step = self._step_with_log(plan)
+        shown = self._choice.of(plan)
+        if shown is not None and shown.step.attempt > 1:
+            await self._learn_logs(plan)
+            shown = self._choice.of(plan)
         view = self.query_one(f"#{name}", LogView)
-        path, live = (None, False) if step is None else (step.log, step.state == "running")
-        if not self._is_filled(name, (path, live)):
-            view.show(path, live=live)
-            self._filled[name] = (path, live)
-        title = "" if step is None else f"{step.id} · {step.state.replace('_', ' ')} · attempt {step.attempt}"
-        if step is None and plan.children.total:
-            title = "its children have the logs: choose one under Steps"
-        more = "   [ ] other steps" if len(_with_logs(plan)) > 1 else ""
-        view.border_title = escape(f" {title}{more} ") if title else ""
+        what = (None, False) if shown is None else (shown.path, shown.live)
+        if not self._is_filled(name, what):
+            view.show(what[0], live=what[1])
+            self._filled[name] = what
+        if self._following:
+            view.follow()
+        view.border_title = escape(_log_title(plan, shown))
 
-    def _step_with_log(self, plan: views.PlanView) -> views.StepView | None:
-        """The one that was asked for, else the one that runs, that failed, that was last."""
-        found = _with_logs(plan)
-        chosen = [step for step in found if step.id == self._step]
-        running = [step for step in found if step.state == "running"]
-        failed = [step for step in found if step.state in {"failed", "timed_out", "lost"}]
-        return next(iter([*chosen, *running, *failed, *reversed(found)]), None)
+    async def _learn_logs(self, plan: views.PlanView) -> None:
+        """Where the logs of earlier attempts are."""
+        attempts = [step.attempt for step in plan.steps]
+        if not self._is_filled("attempts", attempts):
+            self._choice.learn(await self.dashboard.link.call(protocol.PlanArtifacts(plan=plan.plan_id)))
+            self._filled["attempts"] = attempts
 
     async def _fill_diff(self, plan: views.PlanView) -> None:
         digest = plan.diff.digest if plan.diff is not None else None
@@ -263,11 +314,10 @@ class PlanPane(Vertical):
     async def _fill_errors(self, plan: views.PlanView) -> None:
         if not self._is_filled("errors", plan.revision):
             found = await self.dashboard.link.call(protocol.PlanErrors(plan=plan.plan_id))
-            width = max(40, self.size.width - 6)
-            text = spoken(
-                lambda data, look: plan_text.why(data, look, plan=plan), found, width=width, now=self.dashboard.now()
-            )
-            self.query_one("#errors-text", Static).update(Content("\n").join(text))
+            read_only = self.dashboard.read_only
+            offered = [verb for verb in verbs.of("plan") if verb.makes_sense(plan) and not (verb.writes and read_only)]
+            text = error_text(found, plan, offered, self.size.width - 6)
+            self.query_one("#errors-text", Static).update(text)
             self._filled["errors"] = plan.revision
 
     # --- keys ----------------------------------------------------------------------------------------------------------
@@ -280,18 +330,55 @@ class PlanPane(Vertical):
         if entry.child is not None:
             self.post_message(self.ChildChosen(entry.child.plan_id))
         else:
-            self._step = entry.step.id
+            self._choice.choose(entry.step.id)
             self.open_tab("log")
+            self._echo_log()
 
-    def action_other_log(self, by: int) -> None:
+    @on(Rows.Opened, "#event-rows")
+    def _event_opened(self) -> None:
+        event = self.query_one(EventRows).event
+        if event is not None:
+            self.dashboard.push_screen(Text(event.kind, list(event_rows.whole(event))))
+
+    @on(DecisionTree.NodeSelected)
+    def _decision_opened(self, message: "DecisionTree.NodeSelected[views.DecisionView | None]") -> None:
+        if message.node.data is not None:
+            self.dashboard.push_screen(Text("What was decided", list(decision_tree.whole(message.node.data))))
+
+    def follow(self) -> None:
+        """The log of what runs, and its end, whatever was looked at before."""
+        self._choice.choose(None)
+        self._following = True
+        self.open_tab("log")
+
+    def action_other_step(self, by: int) -> None:
         """The log of the step before or after the one in view."""
-        if self.plan is None or (self.tab != "log" and not self.screen.has_class("-broad")):
-            return
-        found = _with_logs(self.plan)
-        step = self._step_with_log(self.plan)
-        if step is not None:
-            self._step = found[(found.index(step) + by) % len(found)].id
+        if self.plan is not None and self._shows_log:
+            self._choice.move_step(self.plan, by)
+            self._echo_log()
             self.refill()
+
+    def action_other_attempt(self, by: int) -> None:
+        """The log of the attempt before or after the one in view."""
+        if self.plan is not None and self._shows_log:
+            self._choice.move_attempt(self.plan, by)
+            self._echo_log()
+            self.refill()
+
+    @property
+    def _shows_log(self) -> bool:
+        return self.tab == "log" or self.screen.has_class("-broad")
+
+    def _echo_log(self) -> None:
+        shown = None if self.plan is None else self._choice.of(self.plan)
+        if shown is not None and self.plan is not None:
+            self.dashboard.echo(shown.command(self.plan))
+
+
+def _titled(verb: str) -> Content:
+    """The title of a tab: the key of the verb that opens it, and its word."""
+    found = verbs.VERBS[f"plan.{verb}"]
+    return Content.assemble((found.key.partition(",")[0], "dim"), f" {found.title}")
 
 
 def _title(plan: views.PlanView) -> str:
@@ -300,8 +387,13 @@ def _title(plan: views.PlanView) -> str:
     return name if plan.subplan is None else f"{name} {wording.plain(plan.subplan.item)}"
 
 
-def _with_logs(plan: views.PlanView) -> list[views.StepView]:
-    return [step for step in plan.steps if step.log is not None]
+def _log_title(plan: views.PlanView, shown: Shown | None) -> str:
+    """Which log it is, and the keys for others."""
+    if shown is None or shown.step.children is not None:
+        return " its children have the logs: choose one under Steps " if plan.children.total else ""
+    keys = "  [ ] step" if any(step.log is not None and step.id != shown.step.id for step in plan.steps) else ""
+    keys += "  ( ) attempt" if shown.step.attempt > 1 else ""
+    return f" {shown.title}{keys} "
 
 
 def _standing(plan: views.PlanView, now: float) -> Iterable[Content]:
@@ -312,18 +404,26 @@ def _standing(plan: views.PlanView, now: float) -> Iterable[Content]:
         yield Content.assemble(toned(wording.progress_note(plan, now), Tone.RUNNING))
     if plan.applied is not None and plan.state == "applied":
         change = wording.change(plan.applied.files, plan.applied.insertions, plan.applied.deletions)
+        commit = f" {wording.short_commit(plan.applied.commit)}" if plan.applied.commit else ""
         yield Content.assemble(
-            toned("✔ ", Tone.DONE), f"{change} applied as {plan.applied.mode}; ", ("u takes it back", "dim")
+            toned("✔ ", Tone.DONE),
+            f"{change} applied {APPLIED.get(plan.applied.mode, '')}{commit}; ",
+            ("u takes it back", "dim"),
         )
     elif plan.diff is not None:
         change = wording.change(plan.diff.files, plan.diff.insertions, plan.diff.deletions)
         yield Content.assemble(change, (f"  digest {wording.short_digest(plan.diff.digest)}", "dim"))
 
 
-def welcome() -> Content:
-    """What to do when there is no plan yet: the three commands to get one, and their keys."""
+def welcome(projects: Sequence[str]) -> Content:
+    """What to do when there is no plan yet: the three commands to get one, their keys, and which of it is done."""
+    there = f"{wording.plain(', '.join(projects[:3]))}{' …' if len(projects) > 3 else ''}"
     rows = (
-        ("+", "ca project add", "register a directory"),
+        (
+            "✔" if projects else "+",
+            "ca project add",
+            f"{there}; + adds another" if projects else "register a directory",
+        ),
         ("r", "ca run -- CMD", "one command, in a sandbox of it"),
         ("n", "ca plan use ACTION PROJECT", "use an action, a YAML file"),
     )

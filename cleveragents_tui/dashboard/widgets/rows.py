@@ -14,13 +14,19 @@ from textual.geometry import Region, Size
 from textual.message import Message
 from textual.reactive import reactive
 from textual.scroll_view import ScrollView
+from textual.scrollbar import ScrollBar
 from textual.strip import Strip
 
 from cleveragents_tui import wording
+from cleveragents_tui.dashboard.here import MOVING
 from cleveragents_tui.wording import Tone
 
 Cells = Sequence[tuple[str, Style]]
 """The parts of a line, from left to right."""
+
+
+def _move(keys: str, action: str, name: str, does: str) -> Binding:
+    return Binding(keys, action, name, show=False, tooltip=does, group=MOVING)
 
 
 class Rows(ScrollView, can_focus=True):
@@ -41,15 +47,15 @@ class Rows(ScrollView, can_focus=True):
         *(f"tone--{tone}" for tone in Tone),
     }
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("up,k", "step(-1)", "Up", show=False),
-        Binding("down,j", "step(1)", "Down", show=False),
-        Binding("pageup,ctrl+b", "leap(-1)", "Page up", show=False),
-        Binding("pagedown,ctrl+f", "leap(1)", "Page down", show=False),
-        Binding("ctrl+u", "leap(-0.5)", "Half a page up", show=False),
-        Binding("ctrl+d", "leap(0.5)", "Half a page down", show=False),
-        Binding("home,g", "first", "First", show=False),
-        Binding("end,G", "last", "Last", show=False),
-        Binding("enter", "open", "Open", show=False),
+        _move("up,k", "step(-1)", "Up", "The line above."),
+        _move("down,j", "step(1)", "Down", "The line below."),
+        _move("pageup,ctrl+b", "leap(-1)", "Page up", "As many lines up as are in view."),
+        _move("pagedown,ctrl+f", "leap(1)", "Page down", "As many lines down as are in view."),
+        _move("ctrl+u", "leap(-0.5)", "Half a page up", "Half as many lines as are in view."),
+        _move("ctrl+d", "leap(0.5)", "Half a page down", "Half as many lines as are in view."),
+        _move("home,g", "first", "First", "The first line."),
+        _move("end,G", "last", "Last", "The last line."),
+        Binding("enter", "open", "Open", show=False, tooltip="What is under the cursor."),
     ]
     DEFAULT_CSS = """
     Rows {
@@ -76,6 +82,7 @@ class Rows(ScrollView, can_focus=True):
     def __init__(self, *, id: str | None = None, classes: str | None = None) -> None:  # noqa: A002  as every widget has them
         super().__init__(id=id, classes=classes)
         self._tones: dict[tuple[Tone, bool], Style] = {}
+        self._painted: dict[int, tuple[Style, Style]] = {}
 
     class Moved(Message):
         """The cursor is on another line, or another thing is on its line."""
@@ -129,6 +136,7 @@ class Rows(ScrollView, can_focus=True):
         """What all lines have in common is looked up once for them: it costs more than a line."""
         self._base, self._width = self.rich_style, self.scrollable_content_region.width
         self._tones.clear()
+        self._painted.clear()
         return super().render_lines(crop)
 
     def render_line(self, y: int) -> Strip:
@@ -137,18 +145,31 @@ class Rows(ScrollView, can_focus=True):
         width, base = self._width, self._base
         if row >= self.count:
             return Strip.blank(width, base)
-        strip = Strip([Segment(text, style) for text, style in self.cells(row, width) if text])
-        strip = strip.adjust_cell_length(width)
-        return strip.apply_style(base + self._over(row)) if row != self.cursor else self._under_cursor(strip, base)
+        cells = self.cells(row, width)
+        if row not in {self.cursor, self.hovered}:
+            painted = [Segment(text, self._on_ground(style)) for text, style in cells if text]
+            return Strip(painted).adjust_cell_length(width, base)
+        strip = Strip([Segment(text, style) for text, style in cells if text]).adjust_cell_length(width)
+        if row == self.cursor:
+            return self._under_cursor(strip, base)
+        return strip.apply_style(base + self.get_component_rich_style("rows--hover", partial=True))
 
-    def _over(self, row: int) -> Style:
-        return self.get_component_rich_style("rows--hover", partial=True) if row == self.hovered else Style.null()
+    def _on_ground(self, style: Style) -> Style:
+        """A style on the ground of the list. The few that there are are added once for all lines: Rich takes long for it."""
+        known = self._painted.get(id(style))
+        if known is None:
+            known = self._painted[id(style)] = (
+                style,
+                self._base + style,
+            )  # the first is kept, so that its id is its own
+        return known[1]
 
     def _under_cursor(self, strip: Strip, base: Style) -> Strip:
         """With the focus the whole line is of one colour, so that it can be read on whatever the theme paints it."""
         if self.has_focus:
             style = self.get_component_rich_style("rows--cursor", partial=True)
-            return Strip([Segment(part.text, base + style) for part in strip], strip.cell_length)
+            text = "".join(part.text for part in strip)
+            return Strip([Segment(f"▌{text[1:]}" if text[:1] == " " else text, base + style)], strip.cell_length)
         return strip.apply_style(base + self.get_component_rich_style("rows--blurred", partial=True))
 
     def redraw(self, row: int) -> None:
@@ -191,6 +212,16 @@ class Rows(ScrollView, can_focus=True):
         self._reveal(new)
         if old != new:
             self.post_message(self.Moved(self, new))
+
+    def watch_scroll_y(self, old_value: float, new_value: float) -> None:
+        """Of many lines a page moves the scroll bar by less than can be seen; it is not drawn anew for that."""
+        if self._thumb(old_value) == self._thumb(new_value):
+            self.vertical_scrollbar.set_reactive(ScrollBar.position, new_value)
+        super().watch_scroll_y(old_value, new_value)
+
+    def _thumb(self, position: float) -> int:
+        """Where the scroll bar's thumb begins, in the eighths of a line in which it is drawn."""
+        return int(position * self.size.height * 8 / max(1, self.count))
 
     def _reveal(self, row: int) -> None:
         """Show a row; with the first one that can be chosen, the headings above it too."""

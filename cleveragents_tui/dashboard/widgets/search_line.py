@@ -1,4 +1,4 @@
-"""A line to search with: enter and the arrows go from one find to the next, escape closes it."""
+"""A line to search with, as in a log: it counts while one types, enter hands the keys back, escape ends it."""
 
 from dataclasses import dataclass
 from typing import ClassVar
@@ -16,23 +16,25 @@ class SearchLine(Horizontal):
     DEFAULT_CSS = """
     SearchLine {
         dock: bottom; height: 1; width: 1fr; display: none; background: $panel;
-        & > Input { width: 1fr; height: 1; border: none; padding: 0 1; background: $panel; }
+        & > Input { width: 1fr; height: 1; border: none; padding: 0; background: $panel; }
         & > Label { width: auto; padding: 0 1; color: $text-muted; }
         &.-open { display: block; }
     }
     """
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("enter,down", "ask(1)", "Next", id="search.next", priority=True),
-        Binding("up", "ask(-1)", "Previous", id="search.previous", priority=True),
-        Binding("escape", "close", "Close", id="search.close"),
+        Binding("enter", "find", "Find", id="search.find", priority=True, tooltip="Go to the first find from here on."),
+        Binding("escape", "close", "End search", id="search.close"),
     ]
 
     @dataclass
-    class Asked(Message):
-        """Something is to be looked for, forwards or backwards."""
+    class Typed(Message):
+        """Something else is to be looked for."""
 
         text: str
-        step: int
+
+    @dataclass
+    class Entered(Message):
+        """The first find is to be gone to."""
 
     @dataclass
     class Closed(Message):
@@ -40,32 +42,42 @@ class SearchLine(Horizontal):
 
     def compose(self) -> ComposeResult:
         """Where one types, and what is said of it."""
-        yield Input(placeholder="search", compact=True)
-        yield Label("", markup=False)
+        yield Label("/", markup=False)
+        yield Input(placeholder="search", compact=True, select_on_focus=True)
+        yield Label("", id="told", markup=False)
+
+    @property
+    def text(self) -> str:
+        """What is looked for."""
+        return self.query_one(Input).value
 
     def open(self) -> None:
         """Show it, with what was searched for the last time."""
         self.add_class("-open")
-        found = self.query_one(Input)
-        found.focus()
-        found.action_select_all()
+        self.query_one(Input).focus()
+        if self.text:
+            self.post_message(self.Typed(self.text))
+
+    def close(self) -> None:
+        """Show it no more."""
+        self.remove_class("-open")
 
     def tell(self, place: int, count: int) -> None:
-        """Say which of how many finds one is at, counted from 1."""
-        self.query_one(Label).update(f"{place} of {count:,}" if count else "not found")
+        """Say which of how many finds one is at, counted from 1; 0 before one goes to any."""
+        found = f"{count:,} line{'s' * (count != 1)}" if not place else f"{place:,} of {count:,}"
+        self.query_one("#told", Label).update(found if count else "not found")
 
     def on_input_changed(self, event: Input.Changed) -> None:
-        """What was said is of another search."""
+        """It is looked for while one types."""
         event.stop()
-        self.query_one(Label).update("")
+        self.query_one("#told", Label).update("")
+        if self.has_class("-open"):
+            self.post_message(self.Typed(event.value))
 
-    def action_ask(self, step: int) -> None:
-        """The next find, or the one before."""
-        text = self.query_one(Input).value
-        if text:
-            self.post_message(self.Asked(text, step))
+    def action_find(self) -> None:
+        """Go there; without a text there is nothing to search."""
+        self.post_message(self.Entered() if self.text else self.Closed())
 
     def action_close(self) -> None:
         """Back to what was searched in."""
-        self.remove_class("-open")
         self.post_message(self.Closed())

@@ -9,7 +9,7 @@ from cleveragents_tui.dashboard.configuring import Setting
 from cleveragents_tui.dashboard.widgets.rows import Cells, Rows, fit
 from cleveragents_tui.wording import Tone
 
-_KEY, _VALUE, _LEVEL = 26, 20, 13
+_KEY, _VALUE, _LEVEL = 27, 20, 13
 """Columns of the parts of a line; the description has the rest."""
 ROOMY = 100
 """Columns from which on the description stands in the line; beside the list it stands anyway."""
@@ -55,7 +55,7 @@ class SettingRows(Rows):
         """A heading, or a key's line."""
         line = self._lines[row]
         if isinstance(line, str):
-            return fit([(line, Style(bold=True) + self.tone(Tone.WAITING))], width)
+            return fit([(f" {line}", Style(bold=True) + self.tone(Tone.WAITING))], width)
         changed = line.level != "default"
         style = Style(bold=changed)
         tone = Tone.FAILED if line.found is None else Tone.NEEDS_YOU if line.overridden else Tone.WAITING
@@ -64,7 +64,7 @@ class SettingRows(Rows):
         room = _VALUE if told else max(_VALUE, width - _KEY - _LEVEL)
         return fit(
             [
-                (_column(f" {line.key.name}", _KEY), style),
+                (_column(f"   {line.key.name}", _KEY), style),
                 (_column(wording.one_line(value), room), style if changed else self.tone(Tone.WAITING)),
                 (_column(line.level, _LEVEL), self.tone(tone)),
                 (told, self.tone(tone if line.error else Tone.WAITING)),

@@ -6,18 +6,15 @@ from itertools import zip_longest
 from typing import ClassVar, NamedTuple
 
 from rich.segment import Segment
-from textual.binding import Binding, BindingType
 from textual.geometry import Size
-from textual.scroll_view import ScrollView
 from textual.strip import Strip
 
 from cleveragents_tui import wording
 from cleveragents_tui.dashboard.widgets import patches, words
+from cleveragents_tui.dashboard.widgets.reading import Reading
 
 MOST_LINES = 20_000
 """Lines that are compared one by one; of longer versions every line differs."""
-SIDEWAYS = 8
-"""Columns of a step to the left or the right."""
 
 SAME, CHANGED, LEFT_ONLY, RIGHT_ONLY = "│", "≠", "<", ">"
 
@@ -70,7 +67,7 @@ def _pair(left: str | None, right: str | None) -> Pair:
     return Pair(left, right, SAME if left == right else CHANGED)
 
 
-class SideBySide(ScrollView, can_focus=True):
+class SideBySide(Reading):
     """Both versions; they scroll together.
 
     | class | what it paints |
@@ -82,16 +79,6 @@ class SideBySide(ScrollView, can_focus=True):
     """
 
     COMPONENT_CLASSES: ClassVar[set[str]] = {"sides--heading", "sides--differs", "sides--word", "sides--mark"}
-    BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("up,k", "lines(-1)", "Up", show=False),
-        Binding("down,j", "lines(1)", "Down", show=False),
-        Binding("pageup,ctrl+b", "pages(-1)", "Page up", show=False),
-        Binding("pagedown,ctrl+f,space", "pages(1)", "Page down", show=False),
-        Binding("left", "columns(-1)", "Left", show=False),
-        Binding("right", "columns(1)", "Right", show=False),
-        Binding("home,g", "first", "First", show=False),
-        Binding("end,G", "last", "Last", show=False),
-    ]
     DEFAULT_CSS = """
     SideBySide {
         height: 1fr;
@@ -121,28 +108,6 @@ class SideBySide(ScrollView, can_focus=True):
         """One scrolls to the side as far as the longest line is cut."""
         hidden = max(0, self.sides.width + 1 - _half(self.size.width))
         self.virtual_size = Size(self.size.width + hidden, len(self.sides.pairs) + 1)
-
-    # --- keys ----------------------------------------------------------------------------------------------------------------
-
-    def action_lines(self, count: int) -> None:
-        """Up or down."""
-        self.scroll_relative(y=count, animate=False)
-
-    def action_pages(self, count: int) -> None:
-        """A page less the headings."""
-        self.scroll_relative(y=count * max(1, self.size.height - 2), animate=False)
-
-    def action_columns(self, count: int) -> None:
-        """To the left or the right."""
-        self.scroll_relative(x=count * SIDEWAYS, animate=False)
-
-    def action_first(self) -> None:
-        """The first line."""
-        self.scroll_home(animate=False)
-
-    def action_last(self) -> None:
-        """The last line."""
-        self.scroll_end(animate=False)
 
     # --- drawing -------------------------------------------------------------------------------------------------------------
 

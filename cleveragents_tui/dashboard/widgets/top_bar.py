@@ -39,9 +39,12 @@ class TopBar(Static):
         pulse = dashboard_of(self).pulse
         width = dashboard_of(self).size.width
         left = self._rooms() if width >= ROOMY else self._room()
-        right = Content("   ").join(self._parts(pulse))
+        parts = self._parts(pulse)
+        while len(parts) > 1 and left.cell_length + sum(part.cell_length + 3 for part in parts) > width:
+            parts.pop(-2)  # what needs me comes last, and stays
+        right = Content("   ").join(parts)
         gap = max(2, width - 2 - left.cell_length - right.cell_length)
-        self.update(Content.assemble(left, " " * gap, right))
+        self.update(Content.assemble(left, " " * gap, right), layout=False)
 
     def on_resize(self) -> None:
         """The right part stays at the right."""
@@ -62,7 +65,8 @@ class TopBar(Static):
         return Content.assemble((here.title if here is not None else "", "bold"), ("  1-6 other rooms", "dim"))
 
     def _parts(self, pulse: Pulse) -> list[Content]:
-        parts = [self._daemon(pulse)]
+        parts = [Content.assemble(("read-only", "bold"))] if dashboard_of(self).read_only else []
+        parts.append(self._daemon(pulse))
         if pulse.up and pulse.workers:
             parts.append(Content(f"{pulse.busy}/{pulse.workers} workers"))
         if pulse.sync:
@@ -87,6 +91,8 @@ class TopBar(Static):
                 return Content.assemble(("● ", "$tone-done"), "daemon")
             case Status.CONNECTING:
                 return Content.assemble(("◌ connecting", "$tone-waiting"))
+            case Status.SILENT:
+                return Content.assemble(("✘ daemon not answering", "bold $tone-failed"))
             case Status.GONE:
                 return Content.assemble(("✘ no daemon", "bold $tone-failed"))
 

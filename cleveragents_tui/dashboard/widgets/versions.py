@@ -1,24 +1,24 @@
 """The versions of a file in conflict, side by side: parent, base and child; where there is no room, one of them."""
 
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import ClassVar
 
 from rich.segment import Segment
 from rich.style import Style
 from textual.binding import Binding, BindingType
-from textual.geometry import Size
+from textual.geometry import Region, Size
 from textual.reactive import reactive
-from textual.scroll_view import ScrollView
 from textual.strip import Strip
 
 from cleveragents_tui import wording
 from cleveragents_tui.dashboard.widgets import patches, words
+from cleveragents_tui.dashboard.widgets.folds import Folds, folded, height
+from cleveragents_tui.dashboard.widgets.reading import Reading
 from cleveragents_tui.dashboard.widgets.three_ways import ThreeWays
 
 SIDES = ("parent", "base", "child")
 BASE = 1
-SIDEWAYS = 8
-"""Columns of a step to the left or the right."""
 
 
 @dataclass(frozen=True)
@@ -44,7 +44,7 @@ class Shown:
         return cls(ways, headings, max((wording.columns(patches.shown(line)) for line in lines), default=0))
 
 
-class Versions(ScrollView):
+class Versions(Reading):
     """Three versions in three columns that scroll together.
 
     | Component class | What it is for |
@@ -85,27 +85,21 @@ class Versions(ScrollView):
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("tab", "side(1)", "Next version", id="conflict.side"),
         Binding("shift+tab", "side(-1)", "Previous version", id="conflict.side_back", show=False),
-        Binding("j,down", "lines(1)", "Down", show=False),
-        Binding("k,up", "lines(-1)", "Up", show=False),
-        Binding("h,left", "columns(-1)", "Left", show=False),
-        Binding("l,right", "columns(1)", "Right", show=False),
-        Binding("space,pagedown,ctrl+f", "pages(1.0)", "Page down", show=False),
-        Binding("pageup,ctrl+b", "pages(-1.0)", "Page up", show=False),
-        Binding("ctrl+d", "pages(0.5)", "Half a page down", show=False),
-        Binding("ctrl+u", "pages(-0.5)", "Half a page up", show=False),
-        Binding("g,home", "top", "To the top", show=False),
-        Binding("G,end", "bottom", "To the end", show=False),
     ]
 
     one_only: reactive[bool] = reactive(False)  # noqa: FBT003  a reactive's default
     """Whether there is room for one version only."""
     side: reactive[int] = reactive(0)
     """Which one is shown then."""
+    wrap: reactive[bool] = reactive(False)  # noqa: FBT003  as above
+    """Whether long lines are wrapped, or cut."""
 
     def __init__(self, *, id: str | None = None, classes: str | None = None) -> None:  # noqa: A002  as Textual calls it
         super().__init__(id=id, classes=classes)
         self._shown = Shown()
         self._place = 0
+        self._folds = Folds(0)
+        self._drawn: dict[tuple[int, int], Sequence[Strip]] = {}
 
     def show(self, shown: Shown, *, stay: bool = False) -> None:
         """Another file, from its first difference on; or the same one anew, which stays where it is."""
@@ -120,15 +114,50 @@ class Versions(ScrollView):
         """There is more room, or less."""
         self._measure()
 
+    def watch_side(self) -> None:
+        """Its lines are folded elsewhere."""
+        self._measure()
+
+    def watch_wrap(self) -> None:
+        """Lines are of another height; the place stays."""
+        self.scroll_to(x=0, animate=False)
+        self._measure()
+
     def on_resize(self) -> None:
         """The columns have another width."""
         self._measure()
 
     def _measure(self) -> None:
-        """One scrolls to the side as far as the longest line is cut."""
-        width = self._room
-        hidden = max(0, self._shown.width + 2 - _split(width, 1 if self.one_only else len(SIDES))[-1])
-        self.virtual_size = Size(width + hidden if hidden else 0, len(self._shown.ways.rows) + 1)
+        """Fold the lines; or else one scrolls to the side as far as the longest one is cut."""
+        rows, columns = len(self._shown.ways.rows), self._columns
+        if self.wrap and self._shown.width > columns:
+            self._folds = Folds(rows, self._long(columns), columns)
+            self.virtual_size = Size(0, self._folds.count + 1)
+        else:
+            self._folds = Folds(rows)
+            hidden = max(0, self._shown.width - columns)
+            self.virtual_size = Size(self._room + hidden if hidden and not self.wrap else 0, rows + 1)
+        self.scroll_to(y=self._top, animate=False)
+        self.refresh()
+
+    def _long(self, columns: int) -> Iterable[tuple[int, int]]:
+        """The rows of which a version in view takes more than one line, and how many."""
+        ways = self._shown.ways
+        for row in range(len(ways.rows)):
+            texts = ways.texts(row)
+            lines = max(height(texts[side] or "", columns) for side in self._sides)
+            if lines > 1:
+                yield row, lines
+
+    @property
+    def _sides(self) -> Sequence[int]:
+        """What is in view."""
+        return (self.side,) if self.one_only else range(len(SIDES))
+
+    @property
+    def _columns(self) -> int:
+        """What a line has in each of them."""
+        return max(1, _split(self._room, len(self._sides))[-1] - 2)
 
     @property
     def _room(self) -> int:
@@ -137,9 +166,9 @@ class Versions(ScrollView):
 
     # --- keys ---------------------------------------------------------------------------------------------------------
 
-    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:  # noqa: ARG002  Textual's signature
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
         """Tab goes on to the next widget where all versions are in view."""
-        return action != "side" or self.one_only
+        return self.one_only if action == "side" else super().check_action(action, parameters)
 
     def action_side(self, step: int) -> None:
         self.side = (self.side + step) % len(SIDES)
@@ -157,42 +186,35 @@ class Versions(ScrollView):
     @property
     def _top(self) -> int:
         """A difference is shown with two lines of what is above it."""
-        return max(0, min(self._place - 2, self.max_scroll_y))
+        return max(0, min(self._folds.line_of(self._place) - 2, self.max_scroll_y))
 
     def watch_scroll_y(self, old_value: float, new_value: float) -> None:
         """Who scrolls goes on from what is at the top."""
         super().watch_scroll_y(old_value, new_value)
         if self.scroll_offset.y != self._top:
-            self._place = self.scroll_offset.y
-
-    def action_lines(self, count: int) -> None:
-        self.scroll_relative(y=count, animate=False)
-
-    def action_pages(self, count: float) -> None:
-        """A page less the line with the headings."""
-        self.scroll_relative(y=round(count * max(1, self.scrollable_content_region.height - 1)), animate=False)
-
-    def action_columns(self, count: int) -> None:
-        self.scroll_relative(x=count * SIDEWAYS, animate=False)
+            self._place = self._folds.at(self.scroll_offset.y)[0]
 
     def action_top(self) -> None:
         self._to(0)
 
-    def action_bottom(self) -> None:
-        self.scroll_to(y=self.max_scroll_y, animate=False)
-
     # --- drawing ------------------------------------------------------------------------------------------------------
+
+    def render_lines(self, crop: Region) -> list[Strip]:
+        """A line that is wrapped is painted once for all its pieces."""
+        self._drawn.clear()
+        if self._folds.columns and self._folds.columns != self._columns:  # a scroll bar came, or went
+            self.call_later(self._measure)
+        return super().render_lines(crop)
 
     def render_line(self, y: int) -> Strip:
         """The headings stay at the top."""
-        sides = (self.side,) if self.one_only else range(len(SIDES))
-        widths = _split(self._room, len(sides))
-        row = self.scroll_offset.y + y - 1
+        widths = _split(self._room, len(self._sides))
+        row, part = self._folds.at(self.scroll_offset.y + y - 1) if y else (0, 0)
         strips: list[Strip] = []
-        for side, width in zip(sides, widths, strict=True):
+        for side, width in zip(self._sides, widths, strict=True):
             if strips:
                 strips.append(Strip([Segment("│", self.get_component_rich_style("versions--rule"))]))
-            strips.append(self._heading(side, width) if y == 0 else self._cell(row, side, width))
+            strips.append(self._cell(row, side, width, part) if y else self._heading(side, width))
         return Strip.join(strips)
 
     def _heading(self, side: int, width: int) -> Strip:
@@ -200,10 +222,11 @@ class Versions(ScrollView):
         heading = self._shown.headings[side]
         others = f"  ({side + 1} of 3, tab)" if self.one_only else ""
         text = f" {patches.shown(heading.name)}{others}  "
-        about = Segment(patches.shown(heading.about), style + Style(bold=False))
+        room = max(0, width - wording.columns(text))
+        about = Segment(wording.cut(patches.shown(heading.about), room), style + Style(bold=False))
         return Strip([Segment(text, style), about]).crop_extend(0, width, style)
 
-    def _cell(self, row: int, side: int, width: int) -> Strip:
+    def _cell(self, row: int, side: int, width: int, part: int) -> Strip:
         ways = self._shown.ways
         if row >= len(ways.rows):
             return Strip.blank(width, self.rich_style)
@@ -214,10 +237,17 @@ class Versions(ScrollView):
         else:
             sign = self._sign(row, side)
             style = mark = self.get_component_rich_style(_CLASSES[sign]) if sign in _CLASSES else self.rich_style
-        body = Strip(self._body(text, base if sign == "~" else None, style))
-        start = self.scroll_offset.x
-        line = body.crop_extend(start, start + max(0, width - 2), style)
-        return Strip.join([Strip([Segment(f"{sign} "[: max(0, width)], mark)]), line])
+        body = self._body(text, base if sign == "~" else None, style)
+        if columns := self._folds.columns:
+            if (row, side) not in self._drawn:
+                self._drawn[row, side] = folded(body, patches.shown(text or ""), columns)
+            parts = self._drawn[row, side]
+            line = parts[part] if part < len(parts) else Strip([])
+            line = line.adjust_cell_length(max(0, width - 2), style)
+        else:
+            start = self.scroll_offset.x
+            line = Strip(body).crop_extend(start, start + max(0, width - 2), style)
+        return Strip.join([Strip([Segment(("  " if part else f"{sign} ")[: max(0, width)], mark)]), line])
 
     def _sign(self, row: int, side: int) -> str:
         """How a line of one side differs from the base."""

@@ -9,6 +9,9 @@ from cleveragents_tui.dashboard.widgets.rows import Cells, Rows, fit
 from cleveragents_tui.wording import Mood, Tone
 from daemon import views
 
+SILENCE = 45
+"""Seconds after which a worker that works should have been heard of: it is taken for dead after `async.job_ttl`, 60."""
+
 
 class WorkerRows(Rows):
     """A line a worker.
@@ -37,18 +40,33 @@ class WorkerRows(Rows):
         worker = self.known[row]
         mood = Mood.RUNNING if worker.job_id is not None else Mood.QUEUED
         name = f" {mood.sign} {worker.worker_id}  {worker.state}  "
-        beat = f"heard {wording.age(worker.last_heartbeat, self.moment)}  " if worker.job_id is not None else ""
-        told = f"{beat}{_ended(worker)} "
+        told = f"{_ended(worker)} "
         room = max(0, width - wording.columns(name) - wording.columns(told))
+        beat = self._beat(worker, room)
+        room -= wording.columns(beat)
         work = wording.cut(wording.one_line(self._work(worker)), max(0, room - 1))
         return fit(
             [
                 (name, self.tone(mood.tone)),
                 (work + " " * (room - wording.columns(work)), Style(bold=True)),
+                (beat, self.tone(Tone.NEEDS_YOU if self._silent(worker) else Tone.WAITING)),
                 (told, self.tone(Tone.WAITING)),
             ],
             width,
         )
+
+    def _silent(self, worker: views.WorkerView) -> bool:
+        """Whether one that works has given no sign of life for longer than it should."""
+        heard = wording.between(worker.last_heartbeat, None, self.moment)
+        return worker.job_id is not None and heard is not None and heard > SILENCE
+
+    def _beat(self, worker: views.WorkerView, room: int) -> str:
+        """When it was heard of, where there is room beside its work, and always when that is long ago."""
+        if worker.job_id is None:
+            return ""
+        beat = f"heard {wording.age(worker.last_heartbeat, self.moment)}  "
+        needed = wording.columns(wording.one_line(self._work(worker))) + 1 + wording.columns(beat)
+        return beat if needed <= room or self._silent(worker) else ""
 
     def _work(self, worker: views.WorkerView) -> str:
         if worker.job_id is None:
