@@ -11,9 +11,11 @@ FILE_LIMIT = 1024 * 1024
 EXAMPLE = """\
 name: local/tidy
 description: Let ruff repair what it can
+arguments:
+  - {name: target, type: string, default: "."}
 steps:
   - id: fix
-    run: ruff check --fix ."""
+    run: ruff check --fix {target}"""
 """An action, for those who have none yet."""
 
 

@@ -62,6 +62,7 @@ SHOTS = shots(
 )
 
 
+@pytest.mark.timeout(600)  # the first picture of a tour takes as long as all of it
 @pytest.mark.parametrize("shot", SHOTS, ids=lambda shot: shot.name)
 def test_picture(compare: Callable[[Shot], bool], shot: Shot) -> None:
     """A screen looks as it did."""

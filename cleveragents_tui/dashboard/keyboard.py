@@ -66,8 +66,13 @@ class Keyboard(App[None]):
             target, _ = last
             if self._is_there(target) and target.post_message(KeyDone(target, again=True)):
                 self._followed = target
+            if self._followed is not None or self._is_opening:
                 self._held = self.set_timer(PATIENCE, self._too_long)
         return self._held is not None
+
+    @property
+    def _is_opening(self) -> bool:
+        return self._opening is not None and not (self._opening.is_finished or self._is_open)
 
     def opens(self, worker: "Worker[None]") -> None:
         """What the last key began may open something; keys wait for that."""
@@ -95,8 +100,7 @@ class Keyboard(App[None]):
         return widget.is_attached and widget.screen.is_current
 
     async def _look_again(self) -> None:
-        is_opening = self._opening is not None and not (self._opening.is_finished or self._is_open)
-        if self._held is not None and self._followed is None and not is_opening:
+        if self._held is not None and self._followed is None and not self._is_opening:
             self._held.stop()
             self._held = None
             await self._give_keys()

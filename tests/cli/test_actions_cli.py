@@ -182,3 +182,16 @@ def test_argument_has_the_type_that_it_declares(shared: Home, type_: str, given:
         assert document["data"]["arguments"]["v"] is True if document["status"] == "ok" else document["exit_code"] == 2
     else:
         assert document["data"]["arguments"] == {"v": kept}
+
+
+def test_the_example_that_is_shown_to_beginners_is_one(home: Home) -> None:
+    """Copied as it stands into a file it is an action, and its argument is asked for."""
+    shown = home.run("action", "list").out
+    lines = [line.removeprefix("  ") for line in shown.splitlines() if line.startswith("  ")]
+    path = home.work / "tidy.yaml"
+    path.write_text("\n".join(lines) + "\n")
+    home.run("action", "create", str(path))
+
+    project = home.repository()
+    out = home.run("plan", "use", "tidy", project.name, "--arg", "target=src", "--dry-run").out
+    assert "ruff check --fix src" in out

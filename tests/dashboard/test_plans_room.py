@@ -200,6 +200,7 @@ def test_a_plan_is_started_over_and_rolled_back(desk: Home) -> None:
         await seat.press("enter")
         await seat.until(lambda: seat.app.echoed.startswith("ca plan rollback"))
         assert desk.step(plan, "s2")["state"] == "skipped"
+        await seat.until(lambda: seat.offers("plan.revert"))
         await seat.press("R")
         await seat.sees("Start", "over from Strategize?")
         await seat.press("y")
@@ -470,6 +471,8 @@ def test_each_plan_has_its_own_diff_also_when_it_has_none(desk: Home) -> None:
         await go_to(seat, unchanged)
         await seat.sees("No change yet")
         assert "+ new" not in seat.text()
+        await seat.app.link.call(protocol.PlanCancel(plan=unchanged))
+        await seat.sees("No change: it was over before")
 
     sit(desk, play)
 

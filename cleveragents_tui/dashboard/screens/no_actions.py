@@ -28,6 +28,9 @@ class NoActions(Dialog[str | None]):
             box.border_subtitle = "esc leaves"
             yield Static(Content("An action is a YAML file that describes work, to be used again and again:"))
             yield Static(Content("\n" + definition_files.EXAMPLE), classes="example")
+            yield Static(
+                Content("\nWho uses it is asked for {target}. A step may be given to a coding agent: prompt: for run:.")
+            )
             yield Static(Content.assemble("\nRegister one here or with ", ("ca action create tidy.yaml", "bold"), ","))
             yield Static(
                 Content.assemble("or run one command without any, here or with ", ("ca run -- CMD", "bold"), ".")

@@ -72,6 +72,13 @@ class PromptForm(Form[str | None]):
             yield Static(Content.assemble(("✘ ", "$tone-failed"), note))
         with VerticalScroll(classes="lines", can_focus=False):
             yield Static(Content("\n".join(wording.plain(line) for line in self._lines)))
+        agents = any(step.kind == "prompt" for step in self._plan.steps)
+        reader = (
+            "an agent reads it in its next prompt"
+            if agents
+            else "no step is an agent's; commands find it in CA_GUIDANCE"
+        )
+        yield Static(Content.styled(reader, "dim"), classes="reader")
         yield AdviceField("advice", required=True)
 
     def on_mount(self) -> None:

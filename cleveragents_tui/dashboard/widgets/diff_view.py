@@ -26,6 +26,7 @@ from daemon import views
 ROOM = 90
 """Columns from which on the files stand beside the lines."""
 NOTHING_YET = "No change yet: it comes with the first step of Execute that succeeds."
+NEVER = "No change: it was over before a step of Execute had succeeded."
 NO_CHANGES = "No changes: the steps left every file as it was."
 
 
@@ -74,13 +75,14 @@ class DiffView(Widget):
         super().__init__(name=name, id=id, classes=classes)
         self._shown: views.PlanDiffView | None = None
         self._found: Sequence[int] = ()
+        self._nothing = NOTHING_YET
 
     def compose(self) -> ComposeResult:
         """The files, the lines, what is said when there are none, and the line to search with."""
         yield FileList()
         with Vertical():
             yield DiffLines()
-            yield Static(NOTHING_YET, id="nothing", markup=False)
+            yield Static(self._nothing, id="nothing", markup=False)
             yield SearchLine()
 
     @property
@@ -93,8 +95,11 @@ class DiffView(Widget):
         """The list of files."""
         return self.query_one(FileList)
 
-    def show(self, diff: views.PlanDiffView | None) -> None:
-        """Another change, a later state of the same one, or None while there is none; it appears once it was read."""
+    def show(self, diff: views.PlanDiffView | None, nothing: str = NOTHING_YET) -> None:
+        """Another change, a later state of the same one, or None and why there is none; it appears once it was read."""
+        self._nothing = nothing if diff is None else NO_CHANGES
+        for text in self.query("#nothing").results(Static):
+            text.update(self._nothing)
         self.diff = diff
 
     def on_mount(self) -> None:
@@ -120,7 +125,6 @@ class DiffView(Widget):
         place = self._place_in(patch) if same else 0
         self._shown = diff
         self.set_class(not patch.sections, "-empty")
-        self.query_one("#nothing", Static).update(NOTHING_YET if diff is None else NO_CHANGES)
         self.lines.show(patch, place)
         with self.prevent(Rows.Moved):
             self.files.show([section.file for section in patch.sections])

@@ -25,7 +25,7 @@ from cleveragents_tui.dashboard.here import dashboard_of
 from cleveragents_tui.dashboard.stepper import stepper
 from cleveragents_tui.dashboard.widgets import decision_tree, event_rows
 from cleveragents_tui.dashboard.widgets.decision_tree import DecisionTree
-from cleveragents_tui.dashboard.widgets.diff_view import DiffView
+from cleveragents_tui.dashboard.widgets.diff_view import NEVER, NOTHING_YET, DiffView
 from cleveragents_tui.dashboard.widgets.error_text import error_text
 from cleveragents_tui.dashboard.widgets.event_rows import PAGE, EventRows
 from cleveragents_tui.dashboard.widgets.log_view import LogView
@@ -283,10 +283,14 @@ class PlanPane(Pane):
 
     async def _fill_diff(self, plan: views.PlanView) -> None:
         digest = plan.diff.digest if plan.diff is not None else None
-        if not self._is_filled("diff", digest):
-            diff = None if digest is None else await self.dashboard.link.call(protocol.PlanDiff(plan=plan.plan_id))
-            self.query_one(DiffView).show(diff)
-            self._filled["diff"] = digest
+        if not self._is_filled("diff", (digest, plan.terminal)):
+            try:
+                diff = None if digest is None else await self.dashboard.link.call(protocol.PlanDiff(plan=plan.plan_id))
+            except errors.CleverAgentsError as error:
+                self.query_one(DiffView).show(None, f"It could not be read: {wording.plain(error.message)}")
+                raise
+            self.query_one(DiffView).show(diff, NEVER if plan.terminal else NOTHING_YET)
+            self._filled["diff"] = (digest, plan.terminal)
 
     async def _fill_decisions(self, plan: views.PlanView) -> None:
         if not self._is_filled("decisions", plan.revision):

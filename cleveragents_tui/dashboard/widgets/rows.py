@@ -4,7 +4,7 @@ Nothing is kept per row, so a million rows cost what forty do.
 """
 
 from collections.abc import Sequence
-from typing import ClassVar
+from typing import ClassVar, cast
 
 from rich.segment import Segment
 from rich.style import Style
@@ -12,10 +12,11 @@ from textual import events
 from textual.binding import Binding, BindingType
 from textual.geometry import Region, Size
 from textual.message import Message
-from textual.reactive import reactive
+from textual.reactive import Reactive, reactive
 from textual.scroll_view import ScrollView
 from textual.scrollbar import ScrollBar
 from textual.strip import Strip
+from textual.widget import Widget
 
 from cleveragents_tui import wording
 from cleveragents_tui.dashboard.here import MOVING
@@ -186,7 +187,14 @@ class Rows(ScrollView, can_focus=True):
 
     def watch_count(self) -> None:
         """The scroll bar follows, and the cursor stays on a line that exists."""
-        self.virtual_size = Size(0, self.count)
+        size = Size(0, self.count)
+        if self.styles.is_auto_height or self.show_vertical_scrollbar != (self.count > self.container_size.height):
+            self.virtual_size = size  # the whole screen is laid out anew
+        else:
+            self.set_reactive(cast("Reactive[Size]", Widget.virtual_size), size)
+            if self.show_vertical_scrollbar:
+                self.vertical_scrollbar.window_virtual_size = self.count
+            self.scroll_y = self.validate_scroll_y(self.scroll_y)  # on lines that exist
         self.cursor = self.cursor  # validated anew
         self.refresh()
 
