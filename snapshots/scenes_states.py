@@ -40,18 +40,19 @@ def refused(play: Play) -> Play:
         guest.world.refusals = dict.fromkeys(asked, broken)
         await play(guest)
         await guest.sees("the store cannot be read", "ca diagnostics")
+        assert "looking…" not in guest.text()
 
     return scene
 
 
 REFUSED = (
-    Scene("diff", "The change cannot be read, and why.", refused(scenes_plans.look("fix-types", "d"))),
-    Scene("decisions", "What was decided cannot be read, and why.", refused(scenes_plans.look("fix-types", "t"))),
-    Scene("errors", "What went wrong cannot be read, and why.", refused(scenes_plans.look("upgrade-deps", "E"))),
-    Scene("jobs", "The jobs cannot be read, and why.", refused(enter("2"))),
-    Scene("locks", "The locks cannot be read, and why.", refused(enter("3"))),
-    Scene("server", "How the sync stands cannot be read, and why.", refused(enter("4"))),
-    Scene("diagnostics", "Nothing could be checked, and why.", refused(enter("6"))),
+    Scene("diff", "The change cannot be read, and why.", refused(scenes_plans.look("fix-types", "d")), BOTH),
+    Scene("decisions", "What was decided cannot be read, and why.", refused(scenes_plans.look("fix-types", "t")), BOTH),
+    Scene("errors", "What went wrong cannot be read, and why.", refused(scenes_plans.look("upgrade-deps", "E")), BOTH),
+    Scene("jobs", "The jobs cannot be read, and why.", refused(enter("2")), BOTH),
+    Scene("locks", "The locks cannot be read, and why.", refused(enter("3")), BOTH),
+    Scene("server", "How the sync stands cannot be read, and why.", refused(enter("4")), BOTH),
+    Scene("diagnostics", "Nothing could be checked, and why.", refused(enter("6")), BOTH),
 )
 
 # --- without a daemon --------------------------------------------------------------------------------------------------------
@@ -78,22 +79,25 @@ GONE = (
     Scene("plans", "A banner says that it is gone and from when the rest is; no verb that needs it is offered.",
           gone(scenes_plans.plans), BOTH),
     Scene("log", "What was printed is still there, but nothing is followed.",
-          gone(scenes_plans.look("docs-pass", "l", "checking spelling")), (USUAL,)),
-    Scene("jobs", "The times stand still.", gone(enter("2", "docs-pass"))),
-    Scene("locks", "The countdowns stand still.", gone(enter("3", "user:deploy"))),
-    Scene("server", "The countdown to the next pull stands still.", gone(scenes_rooms.server), (USUAL,)),
-    Scene("diagnostics", "What was found before.", gone(enter("6", "repositories"))),
-    Scene("apply", "What was about to be applied cannot be by now.", gone(scenes_dialogs.apply)),
+          gone(scenes_plans.look("docs-pass", "l", "checking spelling")), BOTH),
+    Scene("jobs", "The times stand still.", gone(enter("2", "docs-pass")), BOTH),
+    Scene("locks", "The countdowns stand still.", gone(enter("3", "user:deploy")), BOTH),
+    Scene("server", "The countdown to the next pull stands still.", gone(scenes_rooms.server), BOTH),
+    Scene("settings", "They are in a file, and can be read.", gone(enter("5", "async.max_workers")), BOTH),
+    Scene("diagnostics", "What was found before.", gone(enter("6", "repositories")), BOTH),
+    Scene("apply", "What was about to be applied cannot be by now.", gone(scenes_dialogs.apply), BOTH),
 )  # fmt: skip
 
 # --- only to look at ---------------------------------------------------------------------------------------------------------
 
 READ_ONLY = (
-    Scene("plans", "All there is to see, and no key that changes anything.", scenes_plans.plans, (USUAL,)),
-    Scene("diff", "The change, and no key that applies it.", scenes_plans.diff),
-    Scene("jobs", "The queue, and no key that cancels.", enter("2", "docs-pass")),
-    Scene("settings", "Every setting, and no key that edits one.", enter("5", "async.max_workers")),
-    Scene("diagnostics", "What is broken, and no key that repairs.", enter("6", "repositories")),
+    Scene("plans", "All there is to see, and no key that changes anything.", scenes_plans.plans, BOTH),
+    Scene("diff", "The change, and no key that applies it.", scenes_plans.diff, BOTH),
+    Scene("jobs", "The queue, and no key that cancels.", enter("2", "docs-pass"), BOTH),
+    Scene("locks", "Who holds what, and no key that takes it away.", enter("3", "user:deploy"), BOTH),
+    Scene("server", "How the sync stands, and no key that syncs or settles.", scenes_rooms.server, BOTH),
+    Scene("settings", "Every setting, and no key that edits one.", enter("5", "async.max_workers"), BOTH),
+    Scene("diagnostics", "What is broken, and no key that repairs.", enter("6", "repositories"), BOTH),
 )
 
 # --- other colours -----------------------------------------------------------------------------------------------------------

@@ -51,7 +51,7 @@ SCREENS = (*scenes_plans.SCENES, *scenes_dialogs.SCENES, *scenes_rooms.SCENES)
 SHOTS = shots(
     *(Tour("", size, full, SCREENS) for size in (COMPACT, USUAL, LARGE)),
     *(Tour("empty", size, nothing, scenes_states.NOTHING) for size in (COMPACT, USUAL)),
-    Tour("refused", COMPACT, full, scenes_states.REFUSED),
+    *(Tour("refused", size, full, scenes_states.REFUSED) for size in (COMPACT, USUAL)),
     *(Tour("gone", size, full, scenes_states.GONE) for size in (COMPACT, USUAL)),
     *(
         Tour("read-only", size, full, scenes_states.READ_ONLY, settings={"read_only": True})

@@ -91,6 +91,9 @@ class Room(Screen[None]):
         """
         raise NotImplementedError
 
+    def refused(self, error: errors.CleverAgentsError) -> None:
+        """It could not be fetched, which is told already: what is on the screen stays, and does not promise more."""
+
     def subject(self, area: str) -> Any:  # noqa: ARG002  a room without a cursor has nothing under it
         """What a verb of an area would be done to: what is under the cursor; None when there is nothing."""
         return None
@@ -122,6 +125,7 @@ class Room(Screen[None]):
             pass  # the banner says so, and everything is fetched when it is back
         except errors.CleverAgentsError as error:
             self.dashboard.complain(error)
+            self.refused(error)
         finally:
             self._filling = False
         self.refresh_keys()

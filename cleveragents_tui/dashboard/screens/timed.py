@@ -9,10 +9,11 @@ from textual.message import Message
 from textual.timer import Timer
 from textual.widgets import Static
 
-from cleveragents_tui import verbs
+from cleveragents_tui import verbs, wording
 from cleveragents_tui.dashboard.link import Status
 from cleveragents_tui.dashboard.pulse import Pulse
 from cleveragents_tui.dashboard.room import Room
+from store import errors
 
 if TYPE_CHECKING:
     from cleveragents_tui.dashboard.app import Dashboard
@@ -37,6 +38,7 @@ class TimedRoom(Room):
     """
 
     filled = False
+    _refusal = ""
     _clock: Timer | None = None
     _shown = False
     _moment = 0.0
@@ -100,7 +102,12 @@ class TimedRoom(Room):
         if self.dashboard.pulse.link.status is Status.GONE:
             start = verbs.VERBS["app.start"]
             return f"There is no daemon, so nothing is known.  Start it: {start.key}, or {start.ca}"
-        return "looking…"
+        return self._refusal or "looking…"
+
+    def refused(self, error: errors.CleverAgentsError) -> None:
+        """A room that is empty says why."""
+        self._refusal = f"It could not be read: {wording.plain(error.message)}"
+        self.show()
 
     def say_instead(self, selector: str, text: str) -> None:
         """Show a sentence in the place of something empty; nothing when there is no sentence."""
