@@ -105,8 +105,13 @@ class Guest(Seat):
             room.board.action_first()
         self.app.theme = themes.DARK.name
         self.app.echoed = ""
-        self.app.clear_notifications()
+        await self.without_notices()
         await self.settle()
+
+    async def without_notices(self) -> None:
+        """Take away what was announced, and wait until it is gone."""
+        self.app.clear_notifications()
+        await self.until(lambda: not self.app.screen.query("Toast"))
 
 
 def _busy(app: Dashboard) -> bool:
