@@ -10,8 +10,12 @@ from textual.widget import Widget
 if TYPE_CHECKING:
     from cleveragents_tui.dashboard.app import Dashboard
 
-MOVING = Binding.Group("Moving about")
-"""Keys that only change what is in view; help has them below those that do something."""
+_MOVING = Binding.Group("Moving about")
+
+
+def moving(keys: str, action: str, name: str, does: str, *, id: str | None = None) -> Binding:  # noqa: A002  as Binding has it
+    """Keys that only change what is in view; help has them below those that do something."""
+    return Binding(keys, action, name, show=False, tooltip=does, group=_MOVING, id=id)
 
 
 def entitle(widget: Widget, title: str, subtitle: str = "") -> None:

@@ -95,6 +95,7 @@ class Terminal:
 @pytest.fixture
 def terminal(shared: Home, request: pytest.FixtureRequest) -> Iterator[Terminal]:
     """A terminal with a dashboard of the shared home in it; its arguments may be given as parameter."""
+    shared.run("status")  # what is asked about its daemon does not depend on how soon the dashboard has started one
     made = Terminal(shared, *getattr(request, "param", ("tui",)))
     yield made
     made.close()
@@ -103,7 +104,6 @@ def terminal(shared: Home, request: pytest.FixtureRequest) -> Iterator[Terminal]
 @pytest.mark.parametrize("terminal", [(), ("tui",), ("tui", "--read-only")], indirect=True, ids=" ".join)
 def test_it_opens_and_leaves_the_terminal_as_it_was(terminal: Terminal, shared: Home) -> None:
     """`ca` alone on a terminal is the dashboard."""
-    shared.run("status")
     terminal.sees("Quit")
     terminal.press("q")
 
@@ -142,6 +142,10 @@ def test_the_title_of_the_terminal_says_what_needs_somebody(shared: Home) -> Non
     try:
         terminal.sees("\x1b]2;◆ ")
         terminal.sees(" · CleverAgents\x07")
+        terminal.press("q")
+        assert terminal.ends() == 0
+        assert terminal.seen.find(b"\x1b[22;2t") < terminal.seen.find(b"\x1b]2;")  # the one before is remembered first
+        assert terminal.seen.rfind(b"\x1b]2;\x07\x1b[23;2t") > terminal.seen.rfind(" · CleverAgents\x07".encode())
     finally:
         terminal.close()
 

@@ -451,6 +451,11 @@ def test_the_filter_shows_what_fits_as_it_is_typed(desk: Home) -> None:
         await go_to(seat, other)
         await seat.press("slash", *name[:-1].upper())
         await seat.until(lambda: room(seat).board.count == 2)
+        await seat.press("x", "x")
+        await seat.sees("No plan has")
+        assert "No plans yet" not in seat.text()
+        await seat.press("backspace", "backspace")
+        await seat.until(lambda: room(seat).board.count == 2)
         await seat.press("enter")
         assert under_cursor(seat).name == plan
         await seat.press("escape")
@@ -624,6 +629,10 @@ def test_a_verb_that_fails_by_a_defect_says_so(desk: Home, monkeypatch: pytest.M
         await seat.sees("+ new")
 
     sit(desk, play)
+
+    kept = desk.home / "state" / "logs" / "tui.log"
+    assert "in broken" in kept.read_text()
+    assert kept.stat().st_mode & 0o777 == 0o600
 
 
 # --- sizes ------------------------------------------------------------------------------------------------------------------

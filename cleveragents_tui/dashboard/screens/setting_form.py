@@ -13,7 +13,7 @@ from textual.widgets.option_list import Option
 from cleveragents_tui.dashboard import configuring
 from cleveragents_tui.dashboard.configuring import Setting
 from cleveragents_tui.dashboard.dialogs import Dialog
-from cleveragents_tui.dashboard.here import MOVING, dashboard_of
+from cleveragents_tui.dashboard.here import dashboard_of, moving
 from cleveragents_tui.dashboard.screens.form import Form
 from cleveragents_tui.dashboard.screens.settings import about
 from cleveragents_tui.dashboard.widgets.fields import Field, TextField, check_by, described
@@ -67,8 +67,8 @@ class Choice(Dialog[str | None]):
 
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("escape,q", "leave", "Leave", tooltip="It stays as it is."),
-        Binding("j", "move('down')", "Down", show=False, tooltip="The one below.", group=MOVING),
-        Binding("k", "move('up')", "Up", show=False, tooltip="The one above.", group=MOVING),
+        moving("j", "move('down')", "Down", "The one below."),
+        moving("k", "move('up')", "Up", "The one above."),
     ]
     DEFAULT_CSS = """
     Choice {

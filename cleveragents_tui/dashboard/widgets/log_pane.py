@@ -4,10 +4,10 @@ from typing import ClassVar
 
 from rich.cells import cell_len
 from textual import events
-from textual.binding import Binding, BindingType
+from textual.binding import BindingType
 from textual.message import Message
 
-from cleveragents_tui.dashboard.here import MOVING
+from cleveragents_tui.dashboard.here import moving
 from cleveragents_tui.dashboard.widgets.log_paper import LogPaper
 
 WHEEL = 3
@@ -17,26 +17,22 @@ SIDEWAYS = 8
 """Columns that one key press moves."""
 
 
-def _move(keys: str, action: str, name: str, does: str, *, id: str) -> Binding:  # noqa: A002  as Binding has it
-    return Binding(keys, action, name, show=False, tooltip=does, group=MOVING, id=id)
-
-
 class LogPane(LogPaper, can_focus=True):
     """Lines of a log to move through."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
-        _move("up,k", "move(-1)", "Up", "The line above.", id="log.up"),
-        _move("down,j", "move(1)", "Down", "The line below.", id="log.down"),
-        _move("pageup,ctrl+b", "leap(-1)", "Page up", "As many lines up as are in view.", id="log.page_up"),
-        _move(
+        moving("up,k", "move(-1)", "Up", "The line above.", id="log.up"),
+        moving("down,j", "move(1)", "Down", "The line below.", id="log.down"),
+        moving("pageup,ctrl+b", "leap(-1)", "Page up", "As many lines up as are in view.", id="log.page_up"),
+        moving(
             "pagedown,ctrl+f,space", "leap(1)", "Page down", "As many lines down as are in view.", id="log.page_down"
         ),
-        _move("ctrl+u", "leap(-0.5)", "Half a page up", "Half as many lines as are in view.", id="log.half_up"),
-        _move("ctrl+d", "leap(0.5)", "Half a page down", "Half as many lines as are in view.", id="log.half_down"),
-        _move("left,h", "sideways(-1)", "Left", "Towards the beginning of long lines.", id="log.left"),
-        _move("right,l", "sideways(1)", "Right", "Towards the end of long lines.", id="log.right"),
-        _move("home,g", "start", "Start", "The first line.", id="log.start"),
-        _move("end,G", "end", "End", "The last line, and whatever follows.", id="log.end"),
+        moving("ctrl+u", "leap(-0.5)", "Half a page up", "Half as many lines as are in view.", id="log.half_up"),
+        moving("ctrl+d", "leap(0.5)", "Half a page down", "Half as many lines as are in view.", id="log.half_down"),
+        moving("left,h", "sideways(-1)", "Left", "Towards the beginning of long lines.", id="log.left"),
+        moving("right,l", "sideways(1)", "Right", "Towards the end of long lines.", id="log.right"),
+        moving("home,g", "start", "Start", "The first line.", id="log.start"),
+        moving("end,G", "end", "End", "The last line, and whatever follows.", id="log.end"),
     ]
 
     class Followed(Message):

@@ -4,14 +4,14 @@ from collections.abc import Iterable, Sequence
 from typing import ClassVar
 
 from textual.app import ComposeResult
-from textual.binding import Binding, BindingType
+from textual.binding import BindingType
 from textual.content import Content
 from textual.message import Message
 from textual.widget import Widget
 from textual.widgets import Input, OptionList
 from textual.widgets.option_list import Option
 
-from cleveragents_tui.dashboard.here import MOVING
+from cleveragents_tui.dashboard.here import moving
 from cleveragents_tui.dashboard.widgets.fields import Field
 
 
@@ -23,8 +23,8 @@ class Picker(Field):
     """One of many things, by name; the list is open while one is in the field."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("down", "move(1)", "Next", show=False, tooltip="Mark the one below.", group=MOVING),
-        Binding("up", "move(-1)", "Previous", show=False, tooltip="Mark the one above.", group=MOVING),
+        moving("down", "move(1)", "Next", "Mark the one below."),
+        moving("up", "move(-1)", "Previous", "Mark the one above."),
     ]
     DEFAULT_CSS = """
     Picker > OptionList {

@@ -170,7 +170,7 @@ class PlanPane(Pane):
         head.set_class(plan is None, "-welcome")
         if plan is None:
             self.entitle("")
-            self._said = self._instead or welcome(self._projects)
+            self._said = welcome(self._projects) if self._instead is None else self._instead
             head.update(self._said)
             return
         now = self.dashboard.now()

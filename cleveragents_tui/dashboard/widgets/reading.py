@@ -2,8 +2,10 @@
 
 from typing import ClassVar
 
-from textual.binding import Binding, BindingType
+from textual.binding import BindingType
 from textual.scroll_view import ScrollView
+
+from cleveragents_tui.dashboard.here import moving
 
 SIDEWAYS = 8
 """Columns of a step to the left or the right."""
@@ -13,16 +15,16 @@ class Reading(ScrollView, can_focus=True):
     """Lines below one that always stays, at the top: the headings of what is shown."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("up,k", "lines(-1)", "Up", show=False),
-        Binding("down,j", "lines(1)", "Down", show=False),
-        Binding("pageup,ctrl+b", "pages(-1.0)", "Page up", show=False),
-        Binding("pagedown,ctrl+f,space", "pages(1.0)", "Page down", show=False),
-        Binding("ctrl+u", "pages(-0.5)", "Half a page up", show=False),
-        Binding("ctrl+d", "pages(0.5)", "Half a page down", show=False),
-        Binding("left,h", "columns(-1)", "Left", show=False),
-        Binding("right,l", "columns(1)", "Right", show=False),
-        Binding("home,g", "top", "To the top", show=False),
-        Binding("end,G", "bottom", "To the end", show=False),
+        moving("up,k", "lines(-1)", "Up", "The line above."),
+        moving("down,j", "lines(1)", "Down", "The line below."),
+        moving("pageup,ctrl+b", "pages(-1.0)", "Page up", "As many lines up as are in view."),
+        moving("pagedown,ctrl+f,space", "pages(1.0)", "Page down", "As many lines down as are in view."),
+        moving("ctrl+u", "pages(-0.5)", "Half a page up", "Half as many lines as are in view."),
+        moving("ctrl+d", "pages(0.5)", "Half a page down", "Half as many lines as are in view."),
+        moving("left,h", "columns(-1)", "Left", "Towards the beginning of long lines."),
+        moving("right,l", "columns(1)", "Right", "Towards the end of long lines."),
+        moving("home,g", "top", "To the top", "The first line."),
+        moving("end,G", "bottom", "To the end", "The last line."),
     ]
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:

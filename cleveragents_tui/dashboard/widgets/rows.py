@@ -19,15 +19,11 @@ from textual.strip import Strip
 from textual.widget import Widget
 
 from cleveragents_tui import wording
-from cleveragents_tui.dashboard.here import MOVING
+from cleveragents_tui.dashboard.here import moving
 from cleveragents_tui.wording import Tone
 
 Cells = Sequence[tuple[str, Style]]
 """The parts of a line, from left to right."""
-
-
-def _move(keys: str, action: str, name: str, does: str) -> Binding:
-    return Binding(keys, action, name, show=False, tooltip=does, group=MOVING)
 
 
 class Rows(ScrollView, can_focus=True):
@@ -48,14 +44,14 @@ class Rows(ScrollView, can_focus=True):
         *(f"tone--{tone}" for tone in Tone),
     }
     BINDINGS: ClassVar[list[BindingType]] = [
-        _move("up,k", "step(-1)", "Up", "The line above."),
-        _move("down,j", "step(1)", "Down", "The line below."),
-        _move("pageup,ctrl+b", "leap(-1)", "Page up", "As many lines up as are in view."),
-        _move("pagedown,ctrl+f", "leap(1)", "Page down", "As many lines down as are in view."),
-        _move("ctrl+u", "leap(-0.5)", "Half a page up", "Half as many lines as are in view."),
-        _move("ctrl+d", "leap(0.5)", "Half a page down", "Half as many lines as are in view."),
-        _move("home,g", "first", "First", "The first line."),
-        _move("end,G", "last", "Last", "The last line."),
+        moving("up,k", "step(-1)", "Up", "The line above."),
+        moving("down,j", "step(1)", "Down", "The line below."),
+        moving("pageup,ctrl+b", "leap(-1)", "Page up", "As many lines up as are in view."),
+        moving("pagedown,ctrl+f", "leap(1)", "Page down", "As many lines down as are in view."),
+        moving("ctrl+u", "leap(-0.5)", "Half a page up", "Half as many lines as are in view."),
+        moving("ctrl+d", "leap(0.5)", "Half a page down", "Half as many lines as are in view."),
+        moving("home,g", "first", "First", "The first line."),
+        moving("end,G", "last", "Last", "The last line."),
         Binding("enter", "open", "Open", show=False, tooltip="What is under the cursor."),
     ]
     DEFAULT_CSS = """
