@@ -111,7 +111,7 @@ class Client:
         if not isinstance(message, protocol.Hello):
             raise errors.ProtocolError("the daemon did not say hello first", suggestions=["ca daemon restart"])
         if message.protocol != protocol.PROTOCOL_VERSION:
-            raise VersionSkewError(message, _peer_pid(self._socket))
+            raise VersionSkewError(message, peer_pid(self._socket))
         if lost is not None:
             raise lost
         return message
@@ -369,13 +369,22 @@ def connect_or_start(path: Path, environ: Mapping[str, str], announce: Callable[
     return starting.bring_up(found, path, environ, announce)
 
 
-def _peer_pid(connection: socket.socket) -> int:
+def peer_pid(connection: socket.socket) -> int:
     """The process that listens, as the kernel knows it; 0 when it is in another container."""
     if sys.platform == "darwin":
         local_peerpid = 0x002  # <sys/un.h>
         return connection.getsockopt(0, local_peerpid)
     credentials = connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, struct.calcsize("3i"))
     return int(struct.unpack("3i", credentials)[0])
+
+
+def peer_uid(connection: socket.socket) -> int:
+    """The user at the other end."""
+    if sys.platform == "darwin":
+        local_peercred = 0x001  # <sys/un.h>; struct xucred begins with its version and the uid
+        return int(struct.unpack_from("II", connection.getsockopt(0, local_peercred, 76))[1])
+    credentials = connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, struct.calcsize("3i"))
+    return int(struct.unpack("3i", credentials)[1])
 
 
 def _deaf() -> errors.DaemonUnavailableError:

@@ -36,6 +36,13 @@ _TINTS = ("36", "35", "34", "33", "32", "96", "95", "92", "93")
 T = TypeVar("T")
 
 
+class NeedsCallerError(BaseException):
+    """Raised in a process that carries out a command for another one: the rest needs that one's terminal or time.
+
+    Nothing was printed or changed, so that the command can begin anew there. No error of ours: nobody handles it on its way.
+    """
+
+
 class Look(msgspec.Struct, frozen=True):
     """What the place that text goes to can show, and what time it is there."""
 
@@ -132,8 +139,11 @@ class Refused(msgspec.Struct, frozen=True):
 class Output:
     """The two streams of the process, and the format that was asked for."""
 
-    def __init__(self, environ: Mapping[str, str], stdout: TextIO, stderr: TextIO, *, now: float) -> None:
+    def __init__(
+        self, environ: Mapping[str, str], stdout: TextIO, stderr: TextIO, *, now: float, apart: bool = False
+    ) -> None:
         self._environ = environ
+        self._apart = apart
         self._now = now
         self.stdout = stdout
         self.stderr = stderr
@@ -210,6 +220,8 @@ class Output:
         pager = paging.command(self._environ)
         if pager is None:
             return False
+        if self._apart:
+            raise NeedsCallerError
         self.stdout.flush()
         return paging.show(pager, content, self._environ)
 

@@ -135,7 +135,7 @@ class Home:
     def environment(self, **extra: str) -> dict[str, str]:
         """The environment of a process in this home."""
         kept = {name: value for name, value in os.environ.items() if not name.startswith("CLEVERAGENTS_")}
-        return {**kept, "CLEVERAGENTS_HOME": str(self.root), **extra}
+        return {**kept, "CLEVERAGENTS_HOME": str(self.root), "CLEVERAGENTS_WARM": "0", **extra}
 
     def start(self, *, crash_at: str = "", **extra: str) -> "Daemon":
         """A daemon in the foreground, serving."""

@@ -128,6 +128,7 @@ class Home:
             "LANG": "C.UTF-8",
             "TERM": "dumb",
             "CLEVERAGENTS_HOME": str(self.home),
+            "CLEVERAGENTS_WARM": "0",  # what a test gives a command is carried out by the process that it looks at
         }
         self._number = 0
         self._gates: list[Gate] = []

@@ -25,10 +25,14 @@ BARE: dict[tuple[str, ...], tuple[str, str, str]] = {
 the time: these verbs are called as they are. With options they go the way of all others."""
 
 
-def run(arguments: Sequence[str]) -> int:
-    """Carry out one command line; returns the exit code. All output is flushed."""
+def run(arguments: Sequence[str], *, apart: bool = False) -> int:
+    """Carry out one command line; returns the exit code. All output is flushed.
+
+    Raises:
+        NeedsCallerError: only with `apart`, in a process that does it for the one that was called: that one has to.
+    """
     output.prepare_streams()
-    session = Session(os.environ)
+    session = Session(os.environ, apart=apart)
     try:
         code = _guarded(session, list(arguments))
         sys.stdout.flush()
@@ -39,6 +43,23 @@ def run(arguments: Sequence[str]) -> int:
         failure = errors.from_os_error(error, "cannot write the output")
         os.write(2, f"{failure.message}\n".encode())  # stdout takes nothing any more, not even an envelope
         code = failure.exit_code
+    return code
+
+
+def lost(arguments: Sequence[str]) -> int:
+    """Say that the process which carried out a command line for this one is gone; returns the exit code."""
+    from cleveragents_tui.cli.root import wanted_format  # noqa: PLC0415  nearly never
+
+    output.prepare_streams()
+    session = Session(os.environ)
+    session.ask_for_format(wanted_format(arguments))
+    code = session.fail(
+        errors.InternalError(
+            "the process that carried out this command was killed; what it was about to do may or may not be done",
+            suggestions=["ca status", "ca events"],
+        )
+    )
+    sys.stdout.flush()
     return code
 
 
@@ -62,6 +83,7 @@ def _dispatch(session: Session, arguments: Sequence[str]) -> int:
         return completing.respond(session, session.environ[COMPLETE])
     bare = BARE.get(tuple(arguments))
     if not arguments and session.has_screen:
+        session.need_caller()
         arguments, bare = ["tui"], None
     if bare is None:
         from cleveragents_tui.cli import root  # noqa: PLC0415  click is imported there

@@ -119,7 +119,7 @@ class Verb(click.Command):
     def invoke(self, ctx: click.Context) -> int:
         """Run the verb and print what it came to; returns the exit code."""
         session = current()
-        session.begin(words(ctx), following=bool(ctx.params.get("follow")))
+        session.begin(words(ctx), following=bool(ctx.params.get("follow")), waiting=bool(ctx.params.get("wait")))
         function = cast("VerbFunction", self.callback)
         return session.finish(function(session, **ctx.params))
 

@@ -11,7 +11,7 @@ from typing import Any, NoReturn
 import click
 import msgspec
 
-from cleveragents_tui import client, starting, wording
+from cleveragents_tui import client, starting, warming, wording
 from cleveragents_tui.cli import logs
 from cleveragents_tui.cli.commands import Noun
 from cleveragents_tui.cli.session import Session
@@ -87,6 +87,7 @@ def _stopped(session: Session, grace: float, *, kill: bool) -> StoppedView:
         os.kill(error.pid, signal.SIGTERM)
         answer = views.StoppingView(pid=error.pid, left_running=0)
     _await_end(session, answer.pid, grace)
+    warming.await_end(session.paths.run)
     return StoppedView(running=False, stopped=True, pid=answer.pid, left_running=answer.left_running)
 
 

@@ -158,7 +158,7 @@ class Lease:
     def _connected(self) -> client.Client:
         if self._connection is None:
             session = self._session
-            self._connection = client.connect_or_start(session.paths.socket, session.environ, session.say)
+            self._connection = session.connect()
         return self._connection
 
     def _hang_up(self) -> None:

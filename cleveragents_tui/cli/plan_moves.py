@@ -213,8 +213,14 @@ def _confirm(session: Session, name: str, question: str) -> None:
 
 
 def stays_by_itself(session: Session) -> bool:
-    """Whether execute and apply stay without being told: somebody watches, or the configuration says so."""
-    return session.watched or not session.setting("async.enabled")
+    """Whether execute and apply stay without being told: somebody watches, or the configuration says so.
+
+    To be asked before anything is changed.
+    """
+    stays = session.watched or not session.setting("async.enabled")
+    if stays:
+        session.need_caller()
+    return stays
 
 
 def newest_event(session: Session, plan: str) -> int:

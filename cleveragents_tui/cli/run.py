@@ -43,6 +43,7 @@ def command(
 
     One argument is text for the shell, several are the words of one command. Options come before the command.
     """
+    stay = wait or follow or stays_by_itself(session)
     plan = session.call(
         protocol.PlanRun(
             command=_text(command_words), directory=absolute("."),
@@ -50,7 +51,7 @@ def command(
             environment=environment(session.environ, session.messages.append), umask=umask(),
         )
     )  # fmt: skip
-    if wait or follow or stays_by_itself(session):
+    if stay:
         return stay_with(session, plan, follow=follow)
     return Result(plan, plan_text.used)
 

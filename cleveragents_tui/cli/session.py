@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 
 from cleveragents_tui import client as clients
 from cleveragents_tui import output
-from cleveragents_tui.output import Output, Result
+from cleveragents_tui.output import NeedsCallerError, Output, Result
 from daemon import protocol
 from store import errors
 from store import paths as places
@@ -37,6 +37,13 @@ PAGED = frozenset({
 })  # fmt: skip
 """Commands whose output may be longer than a screen."""
 
+NEED_CALLER = frozenset({
+    "tui", "demo", "plan follow", "plan wait", "job follow", "job wait", "lock run", "daemon start", "daemon restart",
+    "server serve", "server start",
+})  # fmt: skip
+"""Commands that take the terminal, last long, or start what goes on after them: only the process that was called has the
+terminal, the time and the limits for that."""
+
 
 class Session:
     """What every verb is given.
@@ -47,13 +54,16 @@ class Session:
         messages: Sentences that came with the daemon's answers.
     """
 
-    def __init__(self, environ: Mapping[str, str]) -> None:
+    def __init__(self, environ: Mapping[str, str], *, apart: bool = False) -> None:
+        """A run with this environment; `apart` in a process that carries it out for the one that was called."""
         self.started = time.monotonic()
         self.environ = environ
         self.command = ""
-        self.out = Output(environ, sys.stdout, sys.stderr, now=time.time())
+        self.out = Output(environ, sys.stdout, sys.stderr, now=time.time(), apart=apart)
         self.messages: list[str] = []
         self._format: str | None = None
+        self._apart = apart
+        self._acted = False
 
     @cached_property
     def paths(self) -> places.Paths:
@@ -82,9 +92,11 @@ class Session:
         elif given or self.paths.config_file.exists():
             self.out.choose(str(self.setting("core.format")))
 
-    def begin(self, command: str, *, following: bool = False) -> None:
+    def begin(self, command: str, *, following: bool = False, waiting: bool = False) -> None:
         """A command is about to run; one that follows something prints as it happens."""
         self.command = command
+        if following or waiting or command in NEED_CALLER:
+            self.need_caller()
         try:
             if command != "completion":  # a script for a shell, unless the flag says otherwise
                 self.settle_format()
@@ -94,11 +106,36 @@ class Session:
         if command in PAGED and not following:
             self.out.hold()
 
+    def need_caller(self) -> None:
+        """What comes now is only for the process that was called; before anything is printed or changed.
+
+        Raises:
+            NeedsCallerError: this is another one.
+        """
+        if self._apart:
+            raise NeedsCallerError
+
     @cached_property
     def client(self) -> clients.Client:
         """The connection to the daemon, which is started when it does not run."""
-        found = clients.connect_or_start(self.paths.socket, self.environ, self.say)
+        found = self.connect()
         self._mention_version(found)
+        return found
+
+    def connect(self) -> clients.Client:
+        """A connection of its own; the daemon is started when it does not run.
+
+        Raises:
+            CleverAgentsError: there is none, and none may be, or could be, started.
+        """
+        if not self._apart or self._acted:
+            return clients.connect_or_start(self.paths.socket, self.environ, self.say)
+        try:
+            found = clients.connect(self.paths.socket)
+        except errors.DaemonUnavailableError as error:
+            raise NeedsCallerError from error
+        if found.hello.draining or found.hello.version != VERSION:
+            raise NeedsCallerError
         return found
 
     def existing(self) -> clients.Client | None:
@@ -120,8 +157,10 @@ class Session:
 
     def call(self, request: protocol.Request[V], *, timeout: float | None = clients.REQUEST_SECONDS) -> V:
         """Ask the daemon, and wait for the answer; what only reads is asked again when the daemon dies meanwhile."""
+        connected = self.client
+        self._acted = self._acted or type(request) not in READS
         try:
-            answer = self.client.call(request, timeout=timeout)
+            answer = connected.call(request, timeout=timeout)
         except clients.ConnectionLostError:
             if type(request) not in READS:
                 raise
@@ -141,7 +180,7 @@ class Session:
 
     @property
     def interactive(self) -> bool:
-        """Whether somebody sits there who can be asked."""
+        """Whether somebody sits there who can be asked; by the process that was called."""
         return sys.stdin.isatty() and self.out.stderr.isatty()
 
     @property
@@ -162,7 +201,9 @@ class Session:
         """
         if yes:
             return False
-        if not self.interactive:
+        if self.interactive:
+            self.need_caller()
+        else:
             raise errors.UsageError(
                 f"`ca {self.command}` asks before it acts, and there is no terminal to ask on; say --yes",
                 suggestions=[f"ca {self.command} … --yes"],

@@ -57,7 +57,7 @@ def staying_connected(session: Session, work: Callable[[client.Client], V], agai
     Raises:
         ConnectionLostError: the daemon went away and did not come back; `again` is the command that helps then.
     """
-    connection = client.connect_or_start(session.paths.socket, session.environ, session.say)
+    connection = session.connect()
     try:
         while True:
             try:
@@ -117,7 +117,7 @@ def reconnect(session: Session, error: client.ConnectionLostError, again: str) -
                 return client.connect(session.paths.socket)
             except client.NoDaemonError:
                 if waited > CRASH_SECONDS and session.paths.pid_file.exists():
-                    return client.connect_or_start(session.paths.socket, session.environ, session.say)
+                    return session.connect()
         time.sleep(0.05)
     raise client.ConnectionLostError(
         "the daemon went away while this command waited; running steps go on, and the next daemon adopts them",

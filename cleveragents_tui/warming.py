@@ -1,0 +1,57 @@
+"""Having a warm process (`warm`): started by a command that had to do without."""
+
+import contextlib
+import fcntl
+import os
+import sys
+import time
+from pathlib import Path
+
+LOCK = "ca.lock"
+ENDING_SECONDS = 2.0
+"""How long the end of the daemon waits for it at most."""
+_KEPT = ("PATH", "HOME", "LANG", "CLEVERAGENTS_HOME", "XDG_RUNTIME_DIR", "TMPDIR")
+"""Of the environment; each command brings its own, and no secret of one stays with the process that carries out others."""
+_FIXED = ("PYTHON", "LC_", "COV_CORE_", "COVERAGE_")
+"""Beginnings of what an interpreter reads at its start only."""
+
+
+def start(place: bytes) -> None:
+    """Leave a warm process behind, unless there is one, nobody wants it, or it would belong to a plan's step."""
+    directory = os.path.dirname(place)  # noqa: PTH120  bytes
+    if os.environ.get("CLEVERAGENTS_NO_AUTOSTART") == "1" or "CA_JOB_ID" in os.environ:
+        return
+    with contextlib.suppress(OSError):
+        flags = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW
+        lock = os.open(os.path.join(directory, os.fsencode(LOCK)), flags, 0o600)  # noqa: PTH118
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            _spawn(place, lock)
+        finally:
+            os.close(lock)
+
+
+def await_end(directory: Path) -> None:
+    """Wait until the warm process of a run directory has ended, which it does when the daemon has."""
+    deadline = time.monotonic() + ENDING_SECONDS
+    with contextlib.suppress(FileNotFoundError), (directory / LOCK).open("rb") as lock:
+        while time.monotonic() < deadline:
+            with contextlib.suppress(BlockingIOError):
+                fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
+                return
+            time.sleep(0.002)
+
+
+def _spawn(place: bytes, lock: int) -> None:
+    """Run it in a session of its own, with nothing of ours but the lock that it holds for as long as it lives."""
+    environ = {name: value for name, value in os.environ.items() if name in _KEPT or name.startswith(_FIXED)}
+    for name in os.listdir("/dev/fd"):  # noqa: PTH208  numbers
+        with contextlib.suppress(OSError):  # the one that was open for the list
+            os.set_inheritable(int(name), int(name) == lock)
+    os.posix_spawn(
+        sys.executable,
+        [sys.executable, "-P", "-m", "cleveragents_tui.warm", os.fsdecode(place), str(lock)],
+        environ,
+        file_actions=[(os.POSIX_SPAWN_OPEN, number, os.devnull, os.O_RDWR, 0) for number in range(3)],
+        setsid=True,
+    )
