@@ -26,7 +26,7 @@ import traceback
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple, NoReturn
 
-from cleveragents_tui import entry
+from cleveragents_tui import entry, warming
 from cleveragents_tui.client import peer_pid, peer_uid
 from cleveragents_tui.output import NeedsCallerError
 
@@ -40,8 +40,9 @@ STREAMS = 4
 REHEARSED = (["status"], ["plan", "list"], ["plan", "list", "--format", "json"])
 REHEARSALS = 10
 """Times; Python has adapted its code after eight."""
-FIXED = (b"PYTHON", b"LC_", b"LANG")
-"""Beginnings of variables that an interpreter reads at its start only."""
+
+
+_FIXED = tuple(beginning.encode() for beginning in warming.FIXED)
 
 
 class Request(NamedTuple):
@@ -281,7 +282,7 @@ def _request(content: bytes) -> Request | None:
 
 
 def _fixed(environ: Mapping[bytes, bytes]) -> dict[bytes, bytes]:
-    return {name: value for name, value in environ.items() if name.startswith(FIXED)}
+    return {name: value for name, value in environ.items() if name.startswith(_FIXED)}
 
 
 def _carried_out(connection: socket.socket, request: Request, descriptors: Sequence[int]) -> bytes:

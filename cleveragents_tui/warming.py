@@ -10,10 +10,10 @@ from pathlib import Path
 LOCK = "ca.lock"
 ENDING_SECONDS = 2.0
 """How long the end of the daemon waits for it at most."""
-_KEPT = ("PATH", "HOME", "LANG", "CLEVERAGENTS_HOME", "XDG_RUNTIME_DIR", "TMPDIR")
-"""Of the environment; each command brings its own, and no secret of one stays with the process that carries out others."""
-_FIXED = ("PYTHON", "LC_", "COV_CORE_", "COVERAGE_")
-"""Beginnings of what an interpreter reads at its start only."""
+FIXED = ("PYTHON", "LC_", "LANG")
+"""Beginnings of variables that an interpreter reads at its start only."""
+_KEPT = (*FIXED, "PATH", "HOME", "CLEVERAGENTS_HOME", "XDG_RUNTIME_DIR", "TMPDIR", "COV")
+"""Beginnings of what it gets of the environment: each command brings its own, and no secret of one stays with others'."""
 
 
 def start(place: bytes) -> None:
@@ -44,7 +44,7 @@ def await_end(directory: Path) -> None:
 
 def _spawn(place: bytes, lock: int) -> None:
     """Run it in a session of its own, with nothing of ours but the lock that it holds for as long as it lives."""
-    environ = {name: value for name, value in os.environ.items() if name in _KEPT or name.startswith(_FIXED)}
+    environ = {name: value for name, value in os.environ.items() if name.startswith(_KEPT)}
     for name in os.listdir("/dev/fd"):  # noqa: PTH208  numbers
         with contextlib.suppress(OSError):  # the one that was open for the list
             os.set_inheritable(int(name), int(name) == lock)

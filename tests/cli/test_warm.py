@@ -24,7 +24,7 @@ from cleveragents_tui import entry
 from cleveragents_tui.cli.session import NEED_CALLER
 from store import paths
 from tests.cli.test_json import VERBS, World, build
-from tests.homes import CA, SECONDS, Done, Home, unmeasured
+from tests.homes import CA, SECONDS, Done, Home, is_new, unmeasured
 from tests.waiting import wait_until
 
 ROOT = Path(__file__).parents[2]
@@ -41,8 +41,7 @@ PROGRAM = (sys.executable, "-P", "-c", HANDED_OVER)
 
 def allowed(home: Home, **more: str) -> dict[str, str]:
     """The environment of a home in which commands leave a warm process behind, and use it."""
-    own = {name: value for name, value in home.environ.items() if name != "CLEVERAGENTS_WARM"}
-    return unmeasured({**own, **more})
+    return {**{name: value for name, value in home.environ.items() if name != "CLEVERAGENTS_WARM"}, **more}
 
 
 def warm(home: Home) -> psutil.Process:
@@ -68,9 +67,10 @@ def handed_over(
     **more: str,
 ) -> Done:
     """What the warm process makes of a command; `HERE` when it is not for it."""
+    environ = allowed(home, **more)
     done = subprocess.run(
         [*program, *arguments],
-        env=allowed(home, **more),
+        env=environ if is_new(arguments, len(program)) else unmeasured(environ),
         cwd=cwd or home.work,
         input=feed,
         capture_output=True,
@@ -463,7 +463,7 @@ def test_it_keeps_nothing_of_what_it_carried_out(home: Home) -> None:
 def test_a_program_that_was_replaced_does_it_itself(home: Home, tmp_path: Path) -> None:
     for package in ("cleveragents_tui", "daemon", "store"):
         shutil.copytree(ROOT / package, tmp_path / package, ignore=shutil.ignore_patterns("__pycache__"))
-    home.environ["PYTHONPATH"] = str(tmp_path)
+    home.environ = {**unmeasured(home.environ), "PYTHONPATH": str(tmp_path)}
     parent = warm(home)
     assert handed_over(home, "status").code == 0
 
@@ -484,7 +484,7 @@ def test_one_that_does_not_answer_is_not_waited_for(home: Home) -> None:
     finally:
         for process in everybody:
             process.resume()
-    assert handed_over(home, "status").code == 0
+    wait_until(lambda: handed_over(home, "status").code == 0)
 
 
 @pytest.mark.parametrize("kind", ["file", "directory", "strange server"])
