@@ -32,6 +32,8 @@ from cleveragents_tui.output import NeedsCallerError
 
 IDLE_SECONDS = 600
 """So long it waits for the next command."""
+LEAVE_SECONDS = 0.005
+"""The parent does not fork before that: a short command, which may have to share its processor, is over by then."""
 REQUEST_LIMIT = 8 << 20
 """Bytes; a system takes no longer command lines and environments."""
 REQUEST_SECONDS = 5.0
@@ -183,6 +185,7 @@ def _serve(parent: Parent, daemon: int, files: Mapping[str, tuple[int, int]]) ->
         if taken not in ready:
             return
         os.close(taken)
+        time.sleep(LEAVE_SECONDS)
 
 
 def _spare(parent: Parent, files: Mapping[str, tuple[int, int]]) -> int:

@@ -476,13 +476,14 @@ def test_a_program_that_was_replaced_does_it_itself(home: Home, tmp_path: Path) 
 
 def test_one_that_does_not_answer_is_not_waited_for(home: Home) -> None:
     parent = warm(home)
-    everybody = [parent, *parent.children()]
-    for process in everybody:
+    parent.suspend()  # first: it could have another child in the meantime
+    children = parent.children()
+    for process in children:
         process.suspend()
     try:
         assert handed_over(home, "status") == Done(HERE, "", "")
     finally:
-        for process in everybody:
+        for process in [parent, *children]:
             process.resume()
     wait_until(lambda: handed_over(home, "status").code == 0)
 
