@@ -66,4 +66,4 @@ def rfc3339(microseconds: int | None) -> str | None:
     if microseconds is None:
         return None
     moment = datetime.fromtimestamp(microseconds / SECOND, UTC)
-    return moment.strftime("%Y-%m-%dT%H:%M:%S.") + f"{moment.microsecond // 1000:03d}Z"
+    return moment.isoformat(timespec="milliseconds").removesuffix("+00:00") + "Z"

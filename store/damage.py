@@ -107,10 +107,15 @@ def document(record: Record, column: str, kind: type[T]) -> T:
     """
     text: str | None = getattr(record, column)
     try:
-        return msgspec.json.decode(text or "", type=kind)
+        return _decoder(kind).decode(text or "")
     except msgspec.DecodeError as error:  # a ValidationError is one too
         row = tuple(getattr(record, field) for field in record.__struct_fields__)
         raise _unreadable(type(record), row, f"{column}: {error}") from error
+
+
+@functools.cache
+def _decoder(kind: type[T]) -> msgspec.json.Decoder[T]:
+    return msgspec.json.Decoder(kind)
 
 
 def check_content(record: records.Action | records.Actor) -> None:
