@@ -127,9 +127,10 @@ def _import_all() -> None:
 def _rehearse() -> None:
     """Carry out what is asked all day, unseen: what Python and msgspec only make at the first use is there for everybody."""
     app = importlib.import_module("cleveragents_tui.cli.app")
-    for words in REHEARSED * REHEARSALS:
-        with contextlib.suppress(NeedsCallerError):
-            app.run(words, apart=True)
+    with contextlib.suppress(NeedsCallerError):
+        for words in REHEARSED * REHEARSALS:
+            if app.run(words, apart=True) != 0:
+                break  # a daemon that does not answer, say
 
 
 def _files() -> dict[str, tuple[int, int]]:

@@ -132,7 +132,7 @@ class Session:
             return clients.connect_or_start(self.paths.socket, self.environ, self.say)
         try:
             found = clients.connect(self.paths.socket)
-        except errors.DaemonUnavailableError as error:
+        except (clients.NoDaemonError, clients.ConnectionLostError, clients.VersionSkewError) as error:
             raise NeedsCallerError from error
         if found.hello.draining or found.hello.version != VERSION:
             raise NeedsCallerError

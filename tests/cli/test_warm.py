@@ -559,3 +559,32 @@ def test_it_is_looked_for_where_the_daemon_is(environ: dict[str, str], monkeypat
     ):
         expected = Path(f"/run/user/{os.getuid()}/cleveragents")  # the daemon is elsewhere: there is never one here
     assert Path(os.fsdecode(found)) == expected / "ca.sock"
+
+
+def test_a_daemon_that_does_not_answer_is_waited_for_once(home: Home) -> None:
+    """The caller would learn no more."""
+    warm(home)
+    daemon = psutil.Process(home.data("daemon", "status")["pid"])
+    daemon.suspend()
+    try:
+        done = handed_over(home, "status")
+    finally:
+        daemon.resume()
+
+    assert done.code == 5
+    assert "not answering" in done.err
+
+
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])
+def test_a_daemon_that_has_died_is_started_by_the_process_that_was_called(home: Home, number: signal.Signals) -> None:
+    parent = warm(home)
+    parent.suspend()  # it would end with the daemon
+    try:
+        before = psutil.Process(home.data("daemon", "status")["pid"])
+        before.send_signal(number)
+        wait_until(lambda: not before.is_running() or before.status() == psutil.STATUS_ZOMBIE)
+        assert handed_over(home, "plan", "list") == Done(HERE, "", "")
+    finally:
+        parent.resume()
+    done = subprocess.run([*CA, "status"], env=allowed(home), cwd=home.work, check=True, capture_output=True)
+    assert b"started the daemon" in done.stderr
