@@ -8,8 +8,6 @@ import errno
 import os
 import socket
 import stat
-import struct
-import sys
 import time
 from collections import deque
 from collections.abc import Callable, Mapping
@@ -19,7 +17,7 @@ from typing import Any, Generic, TypeVar
 import msgspec
 
 from cleveragents_tui.wording import printable
-from daemon import protocol, views
+from daemon import peers, protocol, views
 from store import errors
 from store.version import VERSION
 
@@ -111,7 +109,7 @@ class Client:
         if not isinstance(message, protocol.Hello):
             raise errors.ProtocolError("the daemon did not say hello first", suggestions=["ca daemon restart"])
         if message.protocol != protocol.PROTOCOL_VERSION:
-            raise VersionSkewError(message, peer_pid(self._socket))
+            raise VersionSkewError(message, peers.pid(self._socket))
         if lost is not None:
             raise lost
         return message
@@ -367,24 +365,6 @@ def connect_or_start(path: Path, environ: Mapping[str, str], announce: Callable[
     from cleveragents_tui import starting  # noqa: PLC0415  a command that finds its daemon does not need it
 
     return starting.bring_up(found, path, environ, announce)
-
-
-def peer_pid(connection: socket.socket) -> int:
-    """The process that listens, as the kernel knows it; 0 when it is in another container."""
-    if sys.platform == "darwin":
-        local_peerpid = 0x002  # <sys/un.h>
-        return connection.getsockopt(0, local_peerpid)
-    credentials = connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, struct.calcsize("3i"))
-    return int(struct.unpack("3i", credentials)[0])
-
-
-def peer_uid(connection: socket.socket) -> int:
-    """The user at the other end."""
-    if sys.platform == "darwin":
-        local_peercred = 0x001  # <sys/un.h>; struct xucred begins with its version and the uid
-        return int(struct.unpack_from("II", connection.getsockopt(0, local_peercred, 76))[1])
-    credentials = connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, struct.calcsize("3i"))
-    return int(struct.unpack("3i", credentials)[1])
 
 
 def _deaf() -> errors.DaemonUnavailableError:

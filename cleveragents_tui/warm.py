@@ -27,8 +27,8 @@ from collections.abc import Mapping, Sequence
 from typing import NamedTuple, NoReturn
 
 from cleveragents_tui import entry, warming
-from cleveragents_tui.client import peer_pid, peer_uid
 from cleveragents_tui.output import NeedsCallerError
+from daemon import peers
 
 IDLE_SECONDS = 600
 """So long it waits for the next command."""
@@ -169,7 +169,7 @@ def _daemon(place: str) -> int:
     """
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connection:
         connection.connect(os.path.join(os.path.dirname(place), "daemon.sock"))  # noqa: PTH118, PTH120  as all names here
-        pid = peer_pid(connection)
+        pid = peers.pid(connection)
     if sys.platform == "darwin":
         queue = select.kqueue()
         flags = select.KQ_EV_ADD | select.KQ_EV_ONESHOT
@@ -233,7 +233,7 @@ def _next(parent: Parent) -> socket.socket | None:
 
 def _attend(connection: socket.socket, parent: Parent, files: Mapping[str, tuple[int, int]]) -> None:
     """Carry out what comes over a connection, and answer."""
-    if peer_uid(connection) != os.getuid():
+    if peers.uid(connection) != os.getuid():
         return
     connection.settimeout(REQUEST_SECONDS)
     try:

@@ -1,6 +1,6 @@
 """A request on its way through the daemon: who handles it, with what, and what is said beside the answer."""
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable, Coroutine
 from typing import Any
 
 import msgspec
@@ -44,5 +44,6 @@ class Call(msgspec.Struct):
             self.messages.append(message)
 
 
-Handler = Callable[[Call, Any], Awaitable[Any]]
+Handler = Callable[[Call, Any], Coroutine[Any, Any, Any] | Any]
+"""Returns the answer, or a coroutine that will. What only reads is a plain function, and is answered without a task."""
 Table = dict[type[protocol.Request[Any]], Handler]

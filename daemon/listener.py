@@ -1,8 +1,8 @@
 """The socket: who may connect, the hello, frames in and out, subscriptions.
 
-A request is a task of its own, so a slow one holds up nobody. A client that does not read is no longer read from, one
-that does not finish what it began to send is hung up on, and so is one that finds too many others here; a subscriber that
-falls behind is told to catch up from the store.
+What only reads is answered at once; every other request is a task of its own, so a slow one holds up nobody. A client that
+does not read is no longer read from, one that does not finish what it began to send is hung up on, and so is one that
+finds too many others here; a subscriber that falls behind is told to catch up from the store.
 """
 
 import asyncio
@@ -11,16 +11,17 @@ import os
 import resource
 import socket
 import stat
-import struct
-import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Coroutine, Mapping
 from contextlib import ExitStack
+from functools import partial
 from pathlib import Path
+from types import CoroutineType
 from typing import Any, cast
 
-from daemon import feed, lookup, protocol, show, views
+from daemon import feed, lookup, peers, protocol, show, views
 from daemon.calls import Call, Daemon, Handler
+from daemon.haste import Haste
 from store import errors, events
 from store.records import Event
 
@@ -30,6 +31,8 @@ WAITS = (protocol.PlanWait, protocol.JobWait, protocol.LockAcquire, protocol.Pla
 """Requests that end with their connection. All others run to their end: what they began is not left half done."""
 IN_FLIGHT = 64
 """Requests of one connection that may be worked on at once."""
+CHUNK = 16 * 1024
+"""Bytes that are read at once: what one connection may have answered before others get their turn."""
 BACKLOG = 256
 CATCH_UP = 1000
 """Events that a new subscriber is sent at most; one that is further behind fetches them as pages."""
@@ -50,6 +53,7 @@ class Listener:
         self.last_used = time.monotonic()
         self.requests: set[asyncio.Task[None]] = set()
         self.room = _room()
+        self.chunk = memoryview(bytearray(CHUNK))  # of all connections: each takes out what is its own at once
         self._server: asyncio.Server | None = None
         self._bound: os.stat_result | None = None
 
@@ -125,7 +129,7 @@ def _make_way(path: Path) -> None:
     path.unlink()
 
 
-class Connection(asyncio.Protocol):
+class Connection(asyncio.BufferedProtocol):
     """One client."""
 
     def __init__(self, listener: Listener) -> None:
@@ -134,18 +138,22 @@ class Connection(asyncio.Protocol):
         self._buffer = bytearray()
         self._greeted = False
         self._blocked = False
+        self._wanted = True
         self._tasks: dict[asyncio.Task[None], protocol.Ask] = {}
         self._subscription = ExitStack()
         self._transport: asyncio.Transport | None = None
+        self._haste: Haste | None = None
         self._hello_timer: asyncio.TimerHandle | None = None
         self._frame_timer: asyncio.TimerHandle | None = None
 
-    # --- asyncio.Protocol ------------------------------------------------------------------------------------------------
+    # --- asyncio.BufferedProtocol ---------------------------------------------------------------------------------------
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast("asyncio.Transport", transport)
         self._listener.connections.add(self)
-        if peer_uid(cast("socket.socket", transport.get_extra_info("socket"))) != os.getuid():
+        sock = cast("socket.socket", transport.get_extra_info("socket"))
+        self._haste = Haste(sock.fileno(), self._listener.chunk, self._take)
+        if peers.uid(sock) != os.getuid():
             self._refuse(errors.PermissionDeniedError("this socket is another user's"))
             return
         if len(self._listener.connections) > self._listener.room:
@@ -154,7 +162,7 @@ class Connection(asyncio.Protocol):
             return
         self._hello_timer = self._loop.call_later(protocol.HELLO_SECONDS, self._no_hello)
 
-    def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002  asyncio.Protocol names it
+    def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002  asyncio names it
         self._listener.connections.discard(self)
         self._listener.last_used = time.monotonic()
         for timer in (self._hello_timer, self._frame_timer):
@@ -163,28 +171,44 @@ class Connection(asyncio.Protocol):
         self._end_subscription()
         self.end_waits()
 
-    def data_received(self, data: bytes) -> None:
-        self._buffer += data
+    def get_buffer(self, sizehint: int) -> memoryview:  # noqa: ARG002  asyncio names it
+        return self._listener.chunk
+
+    def buffer_updated(self, nbytes: int) -> None:
+        assert self._haste is not None, "nothing is read before the connection is made"
+        if len(self._listener.connections) == 1:
+            self._haste.read(nbytes)
+        else:  # while one is awaited the others are not heard
+            self._take(nbytes)
+
+    def _take(self, size: int) -> bool:
+        """Take up what came; whether nothing is left to be done for this client until it asks again."""
+        self._buffer += self._listener.chunk[:size]
+        self._attend()
+        return self._wanted and not self._buffer and not self._tasks
+
+    def _attend(self) -> None:
+        """Take up what was asked, as far as it may be begun now."""
+        buffer = self._buffer
         try:
-            while not self._closing and (body := self._next_body()) is not None:
-                self._message(protocol.decode_request(body))
+            while self._wanted and len(buffer) >= protocol.HEADER:
+                end = protocol.HEADER + protocol.length(buffer, protocol.REQUEST_LIMIT)
+                if len(buffer) < end:
+                    break
+                body = buffer[protocol.HEADER : end]
+                del buffer[:end]
+                if self._frame_timer is not None:
+                    self._frame_timer.cancel()
+                    self._frame_timer = None
+                message = protocol.decode_request(body)
+                if isinstance(message, protocol.Ask) and self._greeted:
+                    self._ask(message)
+                else:
+                    self._hello(message)
         except errors.ProtocolError as error:
             self._refuse(error)
-        if self._buffer and self._frame_timer is None:
+        if self._wanted and buffer and self._frame_timer is None:
             self._frame_timer = self._loop.call_later(FRAME_SECONDS, self._no_rest)
-
-    def _next_body(self) -> bytes | None:
-        if len(self._buffer) < protocol.HEADER:
-            return None
-        end = protocol.HEADER + protocol.length(bytes(self._buffer[: protocol.HEADER]), protocol.REQUEST_LIMIT)
-        if len(self._buffer) < end:
-            return None
-        body = bytes(self._buffer[protocol.HEADER : end])
-        del self._buffer[:end]
-        if self._frame_timer is not None:
-            self._frame_timer.cancel()
-            self._frame_timer = None
-        return body
 
     def pause_writing(self) -> None:
         self._blocked = True
@@ -192,28 +216,13 @@ class Connection(asyncio.Protocol):
 
     def resume_writing(self) -> None:
         self._blocked = False
-        self._flow()
+        self._go_on()
 
     # --- one message ---------------------------------------------------------------------------------------------------
 
-    @property
-    def _closing(self) -> bool:
-        return self._transport is None or self._transport.is_closing()
-
-    def _message(self, message: protocol.FromClient) -> None:
-        match message:
-            case protocol.Hello():
-                self._hello(message)
-            case protocol.Ask() if self._greeted:
-                task = self._loop.create_task(self._answer(message), name=f"request {type(message.request).__name__}")
-                self._tasks[task] = message
-                self._listener.requests.add(task)
-                task.add_done_callback(self._answered)
-                self._flow()
-            case _:
-                raise errors.ProtocolError("the first message must be a hello")
-
-    def _hello(self, hello: protocol.Hello) -> None:
+    def _hello(self, hello: protocol.FromClient) -> None:
+        if not isinstance(hello, protocol.Hello):
+            raise errors.ProtocolError("the first message must be a hello")
         if self._hello_timer is not None:
             self._hello_timer.cancel()
         daemon = self._listener.daemon
@@ -243,26 +252,45 @@ class Connection(asyncio.Protocol):
         else:  # it is we who do not read on
             self._frame_timer = self._loop.call_later(FRAME_SECONDS, self._no_rest)
 
-    async def _answer(self, ask: protocol.Ask) -> None:
+    def _ask(self, ask: protocol.Ask) -> None:
         try:
             if isinstance(ask.request, protocol.Subscribe):
                 self._subscribe(ask.id, ask.request)
                 return
             call = Call(self._listener.daemon, [])
-            data = await self._listener.handlers[type(ask.request)](call, ask.request)
-            self._send(protocol.reply(ask.id, data, call.messages))
-        except errors.CleverAgentsError as error:
-            self._send(protocol.frame(protocol.Failure.of(error, ask.id)))
-        except Exception as error:  # a defect of ours is one client's failure and a traceback in the log
-            log.exception("the request %s failed", type(ask.request).__name__)
-            text = f"the daemon failed at {type(ask.request).__name__}: {type(error).__name__}: {error}"
-            internal = errors.InternalError(text, suggestions=["ca daemon logs"])
-            self._send(protocol.frame(protocol.Failure.of(internal, ask.id)))
+            found = self._listener.handlers[type(ask.request)](call, ask.request)
+            if isinstance(found, CoroutineType):
+                self._begin(ask, call, cast("Coroutine[Any, Any, Any]", found))
+            else:
+                self._send(protocol.reply(ask.id, found, call.messages))
+        except Exception as error:  # noqa: BLE001  a defect of ours is one client's failure
+            self._fail(ask, error)
 
-    def _answered(self, task: asyncio.Task[None]) -> None:
+    def _begin(self, ask: protocol.Ask, call: Call, work: Coroutine[Any, Any, Any]) -> None:
+        task = self._loop.create_task(self._answer(ask, call, work), name=f"request {type(ask.request).__name__}")
+        self._tasks[task] = ask
+        self._listener.requests.add(task)
+        task.add_done_callback(partial(self._answered, work))
+        self._flow()
+
+    async def _answer(self, ask: protocol.Ask, call: Call, work: Coroutine[Any, Any, Any]) -> None:
+        try:
+            self._send(protocol.reply(ask.id, await work, call.messages))
+        except Exception as error:  # noqa: BLE001  as above
+            self._fail(ask, error)
+
+    def _answered(self, work: Coroutine[Any, Any, Any], task: asyncio.Task[None]) -> None:
+        work.close()  # a task that is cancelled before its first step leaves it as it was
         del self._tasks[task]
         self._listener.requests.discard(task)
-        self._flow()
+        self._go_on()
+
+    def _fail(self, ask: protocol.Ask, error: Exception) -> None:
+        if not isinstance(error, errors.CleverAgentsError):
+            log.error("the request %s failed", type(ask.request).__name__, exc_info=error)
+            text = f"the daemon failed at {type(ask.request).__name__}: {type(error).__name__}: {error}"
+            error = errors.InternalError(text, suggestions=["ca daemon logs"])
+        self._send(protocol.frame(protocol.Failure.of(error, ask.id)))
 
     def end_waits(self) -> None:
         """Nobody waits any more."""
@@ -270,14 +298,20 @@ class Connection(asyncio.Protocol):
             if isinstance(ask.request, WAITS):
                 task.cancel()
 
+    def _go_on(self) -> None:
+        """There may be room again: for more, and for what was asked already."""
+        self._flow()
+        self._attend()
+
     def _flow(self) -> None:
         """Read on only while the client reads and not too much of its work is under way."""
         if self._transport is None or self._transport.is_closing():
+            self._wanted = False
             return
-        wanted = not self._blocked and len(self._tasks) < IN_FLIGHT
-        if wanted and not self._transport.is_reading():
+        self._wanted = not self._blocked and len(self._tasks) < IN_FLIGHT
+        if self._wanted and not self._transport.is_reading():
             self._transport.resume_reading()
-        elif not wanted and self._transport.is_reading():
+        elif not self._wanted and self._transport.is_reading():
             self._transport.pause_reading()
 
     # --- subscriptions ---------------------------------------------------------------------------------------------------
@@ -336,16 +370,7 @@ class Connection(asyncio.Protocol):
             self._transport.abort()
         else:
             self._transport.close()
-
-
-def peer_uid(sock: socket.socket) -> int:
-    """The user at the other end of a Unix socket."""
-    if sys.platform == "darwin":
-        local_peercred = 0x001  # <sys/un.h>; struct xucred begins with its version and the uid
-        credentials: bytes = sock.getsockopt(0, local_peercred, 76)
-        return int(struct.unpack_from("II", credentials)[1])
-    credentials = sock.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, struct.calcsize("3i"))
-    return int(struct.unpack("3i", credentials)[1])
+        self._wanted = False
 
 
 def table_of(*tables: Mapping[type[protocol.Request[Any]], Handler]) -> dict[type, Handler]:

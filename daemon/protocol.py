@@ -629,28 +629,32 @@ def frame(message: Message) -> bytes:
 
 def reply(request_id: int, data: object, messages: list[str]) -> bytes:
     """The frame that answers a request."""
-    return frame(Reply(id=request_id, data=msgspec.Raw(_encoder.encode(data)), messages=messages))
+    # The encoder goes by the value: the data is encoded in its place. Only who reads an answer has it raw.
+    return frame(Reply(id=request_id, data=cast("msgspec.Raw", data), messages=messages))
 
 
-def length(header: bytes, limit: int) -> int:
-    """How many bytes follow a header.
+def length(header: bytes | bytearray, limit: int) -> int:
+    """How many bytes follow a header, with which this begins.
 
     Raises:
         ProtocolError: more than `limit`, or none.
     """
-    (size,) = _LENGTH.unpack(header)
+    (size,) = _LENGTH.unpack_from(header)
     if not 0 < size <= limit:
         raise errors.ProtocolError(f"a frame of {size} bytes was announced; 1 to {limit} are allowed")
     return int(size)
 
 
-def decode_request(body: bytes) -> FromClient:
+def decode_request(body: bytes | bytearray) -> FromClient:
     """A frame's message, as the daemon reads it.
 
     Raises:
         ProtocolError: the frame is malformed, of an unknown type, or has wrong or unknown fields.
     """
-    return _decode(_from_client, body)
+    try:
+        return _from_client.decode(body)
+    except _UNREADABLE as error:
+        raise _unreadable(error) from error
 
 
 def decode_answer(body: bytes) -> FromDaemon:
@@ -659,20 +663,18 @@ def decode_answer(body: bytes) -> FromDaemon:
     Raises:
         ProtocolError: the frame is malformed, of an unknown type, or has wrong or unknown fields.
     """
-    return _decode(_from_daemon, body)
-
-
-M = TypeVar("M")
-
-
-def _decode(decoder: msgspec.msgpack.Decoder[M], body: bytes) -> M:
     try:
-        return decoder.decode(body)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-        # Most likely the two ends are of different versions.
-        raise errors.ProtocolError(
-            f"a message could not be read: {error}", suggestions=["ca daemon restart"]
-        ) from error
+        return _from_daemon.decode(body)
+    except _UNREADABLE as error:
+        raise _unreadable(error) from error
+
+
+_UNREADABLE = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
+
+
+def _unreadable(error: Exception) -> errors.ProtocolError:
+    # Most likely the two ends are of different versions.
+    return errors.ProtocolError(f"a message could not be read: {error}", suggestions=["ca daemon restart"])
 
 
 def answer_type(request: Request[V]) -> type[V]:

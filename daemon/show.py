@@ -78,6 +78,8 @@ def plan_list(db: Reader, records: Sequence[Plan], total: int) -> views.PlansVie
 
 
 def _plans(db: Reader, records: Sequence[Plan]) -> list[views.PlanView]:
+    if not records:
+        return []
     try:
         parts = _Parts(db, records)
         return [_plan(record, parts) for record in records]
@@ -106,7 +108,7 @@ def _damaged(record: Plan, error: damage.UnreadableRowError) -> views.PlanView:
         base={},
         sandboxes=[],
         steps=[],
-        children=views.ChildrenView(0, 0, 0, 0, 0, 0, 0),
+        children=_CHILDLESS,
         diff=None,
         applied=None,
         error=views.ErrorView(error.code, error.message, None, {"suggestions": error.suggestions}),
@@ -413,8 +415,11 @@ def _subplan(record: Plan, parts: _Parts) -> views.SubplanView | None:
     )
 
 
-def _children(counts: Iterable[trees.Count]) -> views.ChildrenView:
-    return views.ChildrenView(**_numbers(counts))
+_CHILDLESS = views.ChildrenView(0, 0, 0, 0, 0, 0, 0)
+
+
+def _children(counts: Sequence[trees.Count]) -> views.ChildrenView:
+    return views.ChildrenView(**_numbers(counts)) if counts else _CHILDLESS
 
 
 def _step_children(step: Step, counts: Iterable[trees.Count]) -> views.StepChildrenView | None:

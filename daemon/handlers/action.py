@@ -25,7 +25,7 @@ async def create(call: Call, request: protocol.ActionCreate) -> views.ActionView
     return show.action(await call.services.db.write(store), definition)
 
 
-async def validate(call: Call, request: protocol.ActionValidate) -> views.ActionView:
+def validate(call: Call, request: protocol.ActionValidate) -> views.ActionView:
     definition = actions.parse(request.content, source=request.source)
     existing = definitions.action(call.services.db.read, definition.name)
     if existing is not None:
@@ -34,13 +34,13 @@ async def validate(call: Call, request: protocol.ActionValidate) -> views.Action
     return show.action(Action(definition.name, "", "", definition.description, "local", 0, 0, now, now), definition)
 
 
-async def list_(call: Call, request: protocol.ActionList) -> views.ActionsView:
+def list_(call: Call, request: protocol.ActionList) -> views.ActionsView:
     found = definitions.actions(call.services.db.read, archived=request.archived)
     shown = [show.action(record, parsed(record)) for record in found]
     return views.ActionsView(shown, len(found))
 
 
-async def show_(call: Call, request: protocol.ActionShow) -> views.ActionView:
+def show_(call: Call, request: protocol.ActionShow) -> views.ActionView:
     record = lookup.action(call.services.db.read, request.action)
     return show.action(record, parsed(record))
 

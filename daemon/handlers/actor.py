@@ -23,12 +23,12 @@ async def create(call: Call, request: protocol.ActorCreate) -> views.ActorView:
     return show.actor(await call.services.db.write(store), definition)
 
 
-async def list_(call: Call, _request: protocol.ActorList) -> views.ActorsView:
+def list_(call: Call, _request: protocol.ActorList) -> views.ActorsView:
     found = [show.actor(record, actors.parsed(record)) for record in definitions.actors(call.services.db.read)]
     return views.ActorsView(found, len(found))
 
 
-async def show_(call: Call, request: protocol.ActorShow) -> views.ActorView:
+def show_(call: Call, request: protocol.ActorShow) -> views.ActorView:
     record = lookup.actor(call.services.db.read, request.actor)
     return show.actor(record, actors.parsed(record))
 

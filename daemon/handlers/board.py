@@ -1,7 +1,8 @@
 """The boards: all plans, and all jobs, in the lists that the dashboard shows, page by page."""
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Coroutine, Mapping, Sequence
+from typing import Any
 
 from daemon import lookup, protocol, show, views
 from daemon.calls import Call, Daemon, Table
@@ -16,13 +17,15 @@ ROWS = 512
 """Plans that one page may have."""
 
 
-async def plan_board(call: Call, request: protocol.PlanBoard) -> views.PlanBoardView:
+def plan_board(
+    call: Call, request: protocol.PlanBoard
+) -> views.PlanBoardView | Coroutine[Any, Any, views.PlanBoardView]:
     """The answer is of one moment: nothing is awaited while it is put together, and a thread reads in one transaction."""
     _check(request.pages, request.places)
     matching = boards.pattern(request.filter)
     if matching is None:
         return _board(call.services.db.read, request, None)
-    return await asyncio.to_thread(_filtered, call.daemon, request, matching)
+    return asyncio.to_thread(_filtered, call.daemon, request, matching)
 
 
 def _filtered(daemon: Daemon, request: protocol.PlanBoard, matching: str) -> views.PlanBoardView:
@@ -77,7 +80,7 @@ def _place(db: Reader, plan_id: str, matching: str | None) -> views.BoardPlaceVi
     return views.BoardPlaceView(plan_id, place.of, place.position, boards.children_count(db, plan_id))
 
 
-async def job_board(call: Call, request: protocol.JobBoard) -> views.JobBoardView:
+def job_board(call: Call, request: protocol.JobBoard) -> views.JobBoardView:
     _check(request.pages)
     db = call.services.db.read
     pages = [(page, _jobs(db, page)) for page in request.pages]

@@ -8,7 +8,7 @@ from store.records import AsyncJob
 from store.states import VALID_JOB_TRANSITIONS, AsyncJobStatus
 
 
-async def list_(call: Call, request: protocol.JobList) -> views.JobsView:
+def list_(call: Call, request: protocol.JobList) -> views.JobsView:
     db = call.services.db.read
     plan_id = lookup.plan(db, request.plan).plan_id if request.plan else None
     found = jobs.latest(db, status=request.status, plan_id=plan_id, limit=request.limit)
@@ -16,7 +16,7 @@ async def list_(call: Call, request: protocol.JobList) -> views.JobsView:
     return views.JobsView([show.job(job, db.clock) for job in found], total)
 
 
-async def show_(call: Call, request: protocol.JobShow) -> views.JobView:
+def show_(call: Call, request: protocol.JobShow) -> views.JobView:
     db = call.services.db.read
     return show.job(lookup.job(db, request.job), db.clock)
 

@@ -29,7 +29,7 @@ async def release(call: Call, request: protocol.LockRelease) -> views.LockView:
     return _shown(call, await _service(call).release(resource, owner, fence=request.fence))
 
 
-async def list_(call: Call, _request: protocol.LockList) -> views.LocksView:
+def list_(call: Call, _request: protocol.LockList) -> views.LocksView:
     return _listed(call, _service(call).list())
 
 

@@ -90,7 +90,7 @@ def _file(path: Path, steps: Iterable[str]) -> views.ArtifactView:
     )
 
 
-async def explain(call: Call, request: protocol.PlanExplain) -> views.PlanExplainView:
+def explain(call: Call, request: protocol.PlanExplain) -> views.PlanExplainView:
     db = call.services.db.read
     plan = lookup.plan(db, request.plan)
     steps = plans.steps(db, plan.plan_id)

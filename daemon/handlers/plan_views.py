@@ -14,7 +14,7 @@ from store.states import State, StepState
 FAILED = frozenset({StepState.FAILED, StepState.TIMED_OUT, StepState.LOST, StepState.CANCELLED})
 
 
-async def list_(call: Call, request: protocol.PlanList) -> views.PlansView:
+def list_(call: Call, request: protocol.PlanList) -> views.PlansView:
     db = call.services.db.read
     project = lookup.project(db, request.project).name if request.project else None
     filters = {"phase": request.phase, "state": request.state, "project": project, "action": request.action}
@@ -28,12 +28,12 @@ async def list_(call: Call, request: protocol.PlanList) -> views.PlansView:
     return show.plan_list(db, found, total)
 
 
-async def show_(call: Call, request: protocol.PlanShow) -> views.PlanView:
+def show_(call: Call, request: protocol.PlanShow) -> views.PlanView:
     db = call.services.db.read
     return show.plan(db, lookup.plan(db, request.plan))
 
 
-async def tree(call: Call, request: protocol.PlanTree) -> views.PlanTreeView:
+def tree(call: Call, request: protocol.PlanTree) -> views.PlanTreeView:
     db = call.services.db.read
     top = lookup.plan(db, request.plan)
     return _tree(db, top)
@@ -62,7 +62,7 @@ def _tree(db: Reader, top: Plan) -> views.PlanTreeView:
     return below[top.parent_plan_id][0]
 
 
-async def errors_(call: Call, request: protocol.PlanErrors) -> views.PlanErrorsView:
+def errors_(call: Call, request: protocol.PlanErrors) -> views.PlanErrorsView:
     db = call.services.db.read
     plan = lookup.plan(db, request.plan)
     shown = show.plan(db, plan)

@@ -38,14 +38,14 @@ def _description(tx: Transaction, name: str) -> str:
     return projects.parse(shared.content, source=name).description
 
 
-async def list_(call: Call, _request: protocol.ProjectList) -> views.ProjectsView:
+def list_(call: Call, _request: protocol.ProjectList) -> views.ProjectsView:
     db = call.services.db.read
     found = [show.project(db, project) for project in definitions.projects(db)]
     found += [show.project_elsewhere(entity) for entity in entities.projects_elsewhere(db)]
     return views.ProjectsView(sorted(found, key=lambda project: project.name), len(found))
 
 
-async def show_(call: Call, request: protocol.ProjectShow) -> views.ProjectView:
+def show_(call: Call, request: protocol.ProjectShow) -> views.ProjectView:
     db = call.services.db.read
     found = lookup.any_project(db, request.project)
     return show.project(db, found) if isinstance(found, Project) else show.project_elsewhere(found)

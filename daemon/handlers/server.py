@@ -47,7 +47,7 @@ async def status(call: Call, _request: protocol.ServerStatus) -> sync_views.Serv
     return _view(call, mode="connected", version=version)
 
 
-async def settings_changed(call: Call, _request: protocol.SettingsChanged) -> str:
+def settings_changed(call: Call, _request: protocol.SettingsChanged) -> str:
     call.daemon.sync.notice_settings()
     return "noticed"
 

@@ -33,12 +33,12 @@ def _open_conflicts(call: Call) -> errors.SyncConflictError | None:
     )
 
 
-async def status(call: Call, _request: protocol.SyncStatus) -> sync_views.SyncView:
+def status(call: Call, _request: protocol.SyncStatus) -> sync_views.SyncView:
     call.daemon.sync.notice_settings()
     return call.daemon.sync.status()
 
 
-async def conflicts(call: Call, request: protocol.SyncConflicts) -> sync_views.SyncConflictsView:
+def conflicts(call: Call, request: protocol.SyncConflicts) -> sync_views.SyncConflictsView:
     db, namespace = call.services.db.read, call.daemon.sync.wanted().namespace
     found = [showing.conflict(db, entity) for entity in entities.conflicts(db, namespace)]
     history = [showing.lost(version) for version in entities.versions(db, namespace)] if request.history else []

@@ -9,11 +9,11 @@ from store.database import Reader
 from store.records import Lock
 
 
-async def ping(_call: Call, _request: protocol.Ping) -> str:
+def ping(_call: Call, _request: protocol.Ping) -> str:
     return "pong"
 
 
-async def daemon_status(call: Call, _request: protocol.DaemonStatus) -> views.DaemonView:
+def daemon_status(call: Call, _request: protocol.DaemonStatus) -> views.DaemonView:
     return _daemon(call.daemon)
 
 
@@ -35,7 +35,7 @@ def _daemon(daemon: Daemon) -> views.DaemonView:
     )
 
 
-async def daemon_stop(call: Call, request: protocol.DaemonStop) -> views.StoppingView:
+def daemon_stop(call: Call, request: protocol.DaemonStop) -> views.StoppingView:
     """Answered before the end; the process is gone when its socket no longer answers."""
     running = len(call.daemon.workers.running)
     call.daemon.stop(request.grace, request.kill)
@@ -44,7 +44,7 @@ async def daemon_stop(call: Call, request: protocol.DaemonStop) -> views.Stoppin
     return views.StoppingView(os.getpid(), 0 if request.kill else running)
 
 
-async def status(call: Call, request: protocol.Status) -> views.StatusView:
+def status(call: Call, request: protocol.Status) -> views.StatusView:
     db = call.services.db.read
     held, counts = _held(db), boards.counts(db)
     return views.StatusView(
@@ -83,7 +83,7 @@ async def diagnose(call: Call, request: protocol.Diagnostics) -> views.Diagnosti
     return await diagnostics.run(call.daemon, repair=request.repair)
 
 
-async def event_list(call: Call, request: protocol.EventList) -> views.EventsView:
+def event_list(call: Call, request: protocol.EventList) -> views.EventsView:
     db = call.services.db.read
     plan_id = lookup.plan(db, request.plan).plan_id if request.plan else None
     if request.tree and plan_id is not None:

@@ -19,7 +19,8 @@ import msgspec
 import psutil
 import pytest
 
-from daemon import listener, protocol
+from daemon import haste, listener, protocol
+from daemon.calls import Call, Handler
 from daemon.calls import Daemon as Serving
 from store import errors, paths
 from store.clock import Clock
@@ -304,7 +305,8 @@ def test_more_connections_than_there_is_room_for_are_told_so(home: daemons.Home)
     with contextlib.ExitStack() as stack:
         while not answers or isinstance(answers[-1], protocol.Hello):
             wires.append(stack.enter_context(home.wire(hello=False)))
-            wires[-1].send(daemons.HELLO)
+            with contextlib.suppress(ConnectionError):  # it may have been refused before it said a word
+                wires[-1].send(daemons.HELLO)
             answers.append(wires[-1].receive())
 
         assert 200 <= len(wires) <= listener.CONNECTIONS + 1
@@ -545,6 +547,164 @@ def decoded(data: bytes) -> list[protocol.FromDaemon]:
     return found
 
 
+# --- what is answered at once, and what is not --------------------------------------------------------------------------
+
+
+async def receive(reader: asyncio.StreamReader) -> protocol.FromDaemon:
+    size = protocol.length(await reader.readexactly(protocol.HEADER), protocol.REPLY_LIMIT)
+    return protocol.decode_answer(await reader.readexactly(size))
+
+
+async def greeted(path: Path) -> None:
+    """Somebody else comes, and is served."""
+    reader, writer = await asyncio.open_unix_connection(str(path))
+    writer.write(pack(HELLO))
+    assert isinstance(await receive(reader), protocol.Hello)
+    writer.close()
+
+
+def questions(count: int) -> bytes:
+    return b"".join(pack({**ASK, "id": number}) for number in range(count))
+
+
+def fail_at_once(_call: Call, _request: protocol.Ping) -> str:
+    raise KeyError("a defect")
+
+
+async def fail_later(_call: Call, _request: protocol.Ping) -> str:
+    raise KeyError("a defect")
+
+
+@pytest.mark.parametrize("ping", [fail_at_once, fail_later])
+def test_a_defect_is_one_requests_failure_and_logged(
+    tmp_path: Path, ping: Handler, caplog: pytest.LogCaptureFixture
+) -> None:
+    """With where it happened; the connection goes on."""
+
+    async def scene() -> list[protocol.FromDaemon]:
+        made, _ = bound(tmp_path / "s", ping)
+        await made.open()
+        reader, writer = await asyncio.open_unix_connection(str(tmp_path / "s"))
+        writer.write(pack(HELLO) + questions(2))
+        said = [await receive(reader) for _ in range(3)]
+        writer.close()
+        await made.close()
+        return said
+
+    _, *failures = asyncio.run(scene())
+
+    assert [failure.id for failure in failures if isinstance(failure, protocol.Failure)] == [0, 1]
+    assert {failure.code for failure in failures if isinstance(failure, protocol.Failure)} == {"internal"}
+    assert "fail_" in caplog.text
+
+
+def test_a_client_that_does_not_read_is_owed_few_answers(tmp_path: Path) -> None:
+    """However many it asked for in one breath; it gets all of them when it reads."""
+    owed = most = 0
+
+    def answer(_call: Call, _request: protocol.Ping) -> str:
+        nonlocal owed, most
+        owed += 1
+        most = max(owed, most)
+        return "x" * 1024**2
+
+    async def scene() -> list[int]:
+        nonlocal owed
+        made, _ = bound(tmp_path / "s", answer)
+        await made.open()
+        reader, writer = await asyncio.open_unix_connection(str(tmp_path / "s"))
+        writer.write(pack(HELLO) + questions(300))
+        await receive(reader)
+        ids: list[int] = []
+        for _ in range(300):
+            message = await receive(reader)
+            assert isinstance(message, protocol.Reply)
+            ids.append(message.id)
+            owed -= 1
+        writer.close()
+        await made.close()
+        return ids
+
+    assert asyncio.run(scene()) == list(range(300))
+    assert most < 8
+
+
+def test_so_many_requests_of_one_client_are_worked_on_and_no_more(tmp_path: Path) -> None:
+    """What it asked beyond that begins when something ends."""
+    begun = most = 0
+
+    async def scene() -> set[int]:
+        full, released = asyncio.Event(), asyncio.Event()
+
+        async def work(_call: Call, _request: protocol.Ping) -> str:
+            nonlocal begun, most
+            begun += 1
+            most = max(begun, most)
+            if begun == listener.IN_FLIGHT:
+                full.set()
+            await released.wait()
+            begun -= 1
+            return "done"
+
+        made, _ = bound(tmp_path / "s", work)
+        await made.open()
+        reader, writer = await asyncio.open_unix_connection(str(tmp_path / "s"))
+        writer.write(pack(HELLO) + questions(200))
+        await receive(reader)
+        await full.wait()
+        await greeted(tmp_path / "s")
+        released.set()
+        answers = [await receive(reader) for _ in range(200)]
+        writer.close()
+        await made.close()
+        return {answer.id for answer in answers if isinstance(answer, protocol.Reply)}
+
+    assert asyncio.run(scene()) == set(range(200))
+    assert most == listener.IN_FLIGHT
+
+
+def test_one_who_asks_in_a_row_keeps_nobody_waiting(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Even if it is awaited each time: timers fire, others come and are answered, it is answered itself to the end."""
+    monkeypatch.setattr(haste, "WINDOW", 1000.0)
+    path = tmp_path / "s"
+    stop = threading.Event()
+    rounds = 0
+    hundred = asyncio.Event()
+
+    def answer(_call: Call, _request: protocol.Ping) -> str:
+        nonlocal rounds
+        rounds += 1
+        if rounds % 100 == 0:
+            hundred.set()
+        return "pong"
+
+    def ask_in_a_row() -> None:
+        with daemons.Wire(path) as wire:
+            while not stop.is_set():
+                assert wire.call(PING) == "pong"
+
+    async def scene() -> None:
+        made, _ = bound(path, answer)
+        await made.open()
+        asking = asyncio.create_task(asyncio.to_thread(ask_in_a_row))
+        for _ in range(3):
+            hundred.clear()
+            await hundred.wait()
+            timer = asyncio.Event()
+            asyncio.get_running_loop().call_later(0.001, timer.set)
+            await timer.wait()
+            reader, writer = await asyncio.open_unix_connection(str(path))
+            writer.write(pack(HELLO) + questions(1))
+            assert isinstance(await receive(reader), protocol.Hello)
+            assert isinstance(await receive(reader), protocol.Reply)
+            writer.close()
+        stop.set()
+        await asking
+        await made.close()
+
+    asyncio.run(scene())
+
+
 # --- its place ---------------------------------------------------------------------------------------------------------
 
 
@@ -601,11 +761,11 @@ def test_another_user_is_refused_even_with_an_open_door() -> None:
         assert daemon.ask(PING) == "pong"
 
 
-def bound(path: Path) -> tuple[listener.Listener, Callable[[], None]]:
+def bound(path: Path, ping: Handler = lambda _call, _request: "pong") -> tuple[listener.Listener, Callable[[], None]]:
     """A listener at this place, in this process, without a daemon behind it."""
     where = cast("paths.Paths", SimpleNamespace(socket=path))
     serving = cast("Serving", SimpleNamespace(paths=where, draining=False, version="x"))
-    made = listener.Listener(serving, {})
+    made = listener.Listener(serving, {protocol.Ping: ping})
     return made, lambda: path.unlink(missing_ok=True)
 
 
