@@ -22,7 +22,7 @@ import msgspec
 from daemon import identities, marks, wrapper
 from daemon.exit_watch import ExitWatch
 from daemon.families import KILL_WAIT, Family
-from daemon.identities import Likeness, ProcessIdentity, compare, identify, look
+from daemon.identities import Likeness, ProcessIdentity, compare, identify
 from daemon.wrapper import NEVER_RAN
 from store import clock, errors
 
@@ -52,6 +52,7 @@ LEFTOVER_GRACE = 0.5
 _BEGIN_PAUSE = 0.005  # seconds between two looks whether a command that is to be ended has begun
 _BEGIN_LOOKS = 400
 
+_births = identities.Births()
 _DEFAULT_SIGNALS = [number for number in signal.valid_signals() if number not in {signal.SIGKILL, signal.SIGSTOP}]
 
 
@@ -178,6 +179,11 @@ class Process:
     def identity(self) -> ProcessIdentity:
         return self._family.leader
 
+    @property
+    def exit(self) -> asyncio.Future[Exit]:
+        """How it ended, once nothing of it runs; for whoever waits and cancels nothing, which is cheaper than `wait`."""
+        return self._exit
+
     def release(self) -> None:
         """Let the command run. The second call and one after the end do nothing."""
         if self._released or self._go is None:
@@ -296,6 +302,7 @@ def _spawn(command: Command) -> Process:
         held.callback(os.close, wait)
         unreleased = held.enter_context(contextlib.ExitStack())
         unreleased.callback(os.close, go)
+        before = _births.now()
         pid = os.posix_spawn(
             "/bin/sh",
             argv,
@@ -306,8 +313,7 @@ def _spawn(command: Command) -> Process:
             setsigdef=_DEFAULT_SIGNALS,
         )
         # Nothing of the command runs yet: its shell waits for the pipe, and ends by itself when that is closed.
-        seen = look(pid)
-        identity = ProcessIdentity(pid, seen.start_time if seen else 0, clock.boot_id())
+        identity = ProcessIdentity(pid, _births.start_time(pid, before), clock.boot_id())
         cookie = _cookie(command.environment)
         mark = _mark(identity, cookie)
         marks.put(pid, mark)

@@ -36,15 +36,14 @@ async def watch(
     Raises:
         Stopped: the phase is to stop; nothing of the command is left, unless it outlives the daemon.
     """
-    grace = float(context.services.config.value("async.cancel-grace"))
     try:
-        exit_ = await context.token.watch(process.wait(), seconds=seconds)
+        exit_ = await context.token.watch(process.exit, seconds=seconds)
     except TimeoutError:
-        await end(process, grace)
+        await end(process, _grace(context))
         return Result((await process.wait()).code, timed_out=True)
     except Stopped as stopped:
         if stopped.reason is not Stop.SHUTDOWN or not outlives:
-            await end(process, grace)
+            await end(process, _grace(context))
         raise
     return Result(exit_.code)
 
@@ -64,8 +63,11 @@ async def end_all(context: Context) -> None:
     Raises:
         InternalError: something could not be ended; it is named.
     """
-    grace = float(context.services.config.value("async.cancel-grace"))
-    _refuse_to_leave(await processes.end_job(context.claim.job.job_id, grace))
+    _refuse_to_leave(await processes.end_job(context.claim.job.job_id, _grace(context)))
+
+
+def _grace(context: Context) -> float:
+    return float(context.services.config.value("async.cancel-grace"))
 
 
 def _refuse_to_leave(survivors: list[int]) -> None:
@@ -122,7 +124,7 @@ async def end_earlier(context: Context, directory: Path, step_id: str) -> None:
     cookie = {"CA_JOB_ID": context.claim.job.job_id, "CA_STEP_ID": step_id}
     found = await processes.adopt(identity, record.with_suffix(".none"), cookie)
     if isinstance(found, processes.Process):
-        await end(found, float(context.services.config.value("async.cancel-grace")))
+        await end(found, _grace(context))
     record.unlink()
 
 

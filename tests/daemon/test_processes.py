@@ -553,6 +553,32 @@ def test_zombie_has_ended() -> None:
         child.communicate()
 
 
+def test_start_times_of_children_are_those_of_the_system() -> None:
+    """Whether a start was looked up or told by the clock, it is what everybody else will read of the process."""
+    births = identities.Births()
+    for _ in range(50):
+        before = births.now()
+        child = subprocess.Popen(["/bin/sh", "-c", "read x"], stdin=subprocess.PIPE)
+        told = births.start_time(child.pid, before)
+        found = processes.identify(child.pid)
+        child.communicate()
+        assert found is not None
+        assert found.start_time == told
+
+
+@linux
+def test_clock_tells_no_start_where_the_system_counts_otherwise(monkeypatch: pytest.MonkeyPatch) -> None:
+    """In a container that shows start times of its own they are looked up, each one."""
+    births = identities.Births()
+
+    def look(_pid: int) -> identities.Look:
+        return identities.Look(5, zombie=False)
+
+    monkeypatch.setattr(identities, "look", look)
+
+    assert [births.start_time(os.getpid(), births.now()) for _ in range(20)] == [5] * 20
+
+
 def test_system_without_proc_tells_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
     """By psutil, as on macOS, the living, the zombies and nobody are told apart too."""
     monkeypatch.setattr(identities, "look", identities._look_by_psutil)  # pyright: ignore[reportPrivateUsage]
