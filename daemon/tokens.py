@@ -31,12 +31,12 @@ class Token:
 
     def __init__(self) -> None:
         self.reason: Stop | None = None
-        self._set = asyncio.Event()
+        self._stopped: asyncio.Future[None] = asyncio.get_running_loop().create_future()
 
     def stop(self, reason: Stop) -> None:
         if self.reason is None:
             self.reason = reason
-            self._set.set()
+            self._stopped.set_result(None)
 
     def check(self) -> None:
         """Raise `Stopped` when the phase is to stop; called between operations that cannot be interrupted."""
@@ -51,11 +51,7 @@ class Token:
             TimeoutError: `seconds` passed.
         """
         task = asyncio.ensure_future(work)
-        stop = asyncio.create_task(self._set.wait(), name="token")
-        try:
-            done, _ = await asyncio.wait({task, stop}, timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
-        finally:
-            stop.cancel()
+        done, _ = await asyncio.wait({task, self._stopped}, timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
         if task in done:
             return task.result()
         self.check()
