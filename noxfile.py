@@ -55,7 +55,7 @@ def tests(session: nox.Session) -> None:
 
 @nox.session
 def bench(session: nox.Session) -> None:
-    """Every figure beside its peer or its limit."""
+    """Every promised figure beside its peer or its limit; `-- --all` has the others too, `-- --growth` the curves."""
     session.run(sys.executable, "bench/run.py", *session.posargs, env=TREE)
 
 

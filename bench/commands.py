@@ -11,6 +11,8 @@ from bench.homes import SCRIPTS, Home, add_finished_plans, make_plans
 from bench.measure import Limit, NotMeasuredError, Row, Sample, Settings, alternate, scratch, timed
 from daemon import protocol
 
+WAITING = 20
+_PLANS = (1_000, 10_000, 100_000)
 NOTHING = [sys.executable, "-c", "pass"]
 
 
@@ -20,22 +22,27 @@ def _seconds(command: Sequence[str], environ: dict[str, str]) -> float:
     )
 
 
-def _command(settings: Settings, words: Sequence[str], finished: int = 0) -> Generator[Sample]:
-    """A command with 20 plans that wait, and so many that are over."""
+def _command(settings: Settings, words: Sequence[str], *, warm: bool = True) -> Generator[Sample]:
+    """A command with 20 plans that wait; those that are more are over. `warm` is a process that takes it over."""
     program = SCRIPTS / "ca"
     if not os.access(program, os.X_OK):
         raise NotMeasuredError(f"there is no {program}")
     with scratch() as directory:
         home = Home(directory)
         with home.daemon() as client:
-            make_plans(home, client, 20)
-        add_finished_plans(home, finished)
+            make_plans(home, client, WAITING)
+        add_finished_plans(home, settings.sized(WAITING) - WAITING)
         with home.daemon():
-            ours = [str(program), *words]
-            _seconds(ours, home.environ)
+            ours, environ = [str(program), *words], home.environ | {"CLEVERAGENTS_WARM": str(int(warm))}
+            _seconds(ours, environ)
+            deadline = time.monotonic() + 20
+            while warm and not (home.paths.run / "ca.sock").exists():
+                if time.monotonic() > deadline:
+                    raise NotMeasuredError("the command leaves no warm process behind")
+                time.sleep(0.01)
             while True:
                 yield alternate(
-                    lambda: _seconds(ours, home.environ),
+                    lambda: _seconds(ours, environ),
                     lambda: _seconds(NOTHING, home.environ),
                     settings.amount(15, 5),
                 )
@@ -47,15 +54,6 @@ def _status(settings: Settings) -> Generator[Sample]:
 
 def _plan_list(settings: Settings) -> Generator[Sample]:
     yield from _command(settings, ["plan", "list"])
-
-
-def _growing(*words: str) -> list[Row]:
-    """The same command with more plans in the store."""
-    return [
-        Row(f"{'-'.join(words)}-{total}", f"`ca {' '.join(words)}`, {total:,} plans, warm daemon", "`python -c pass`", "s",
-            functools.partial(_command, words=words, finished=total - 20))
-        for total in (1_000, 100_000)
-    ]  # fmt: skip
 
 
 def _cold_start(settings: Settings) -> Generator[Sample]:
@@ -77,11 +75,11 @@ def _cold_start(settings: Settings) -> Generator[Sample]:
 
 ROWS = [
     Row("status", "`ca status`, 20 plans, warm daemon, whole process", "`python -c pass`", "s", _status,
-        Limit(4.5), Limit(1.3)),
+        Limit(4.5), Limit(1.3), of="plans", sizes=_PLANS),
     Row("plan-list", "`ca plan list`, 20 plans, warm daemon, whole process", "`python -c pass`", "s", _plan_list,
-        Limit(4.5), Limit(1.3)),
-    *_growing("status"),
-    *_growing("plan", "list"),
+        Limit(4.5), Limit(1.3), of="plans", sizes=_PLANS),
+    Row("status-alone", "`ca status`, 20 plans, warm daemon, no warm process", "`python -c pass`", "s",
+        functools.partial(_command, words=["status"], warm=False)),
     Row("cold-start", "daemon cold start until the first reply", "`python -c pass`", "s", _cold_start,
         Limit(15), Limit(7.5)),
 ]  # fmt: skip

@@ -21,16 +21,16 @@ async def _one_by_one(bench: engine.Engine, count: int) -> float:
     return count / (loop.time() - begin)
 
 
-async def _together(bench: engine.Engine, count: int) -> float:
+async def _together(bench: engine.Engine, count: int, callers: int) -> float:
     """The same, so many callers waiting at the same time."""
 
     async def caller() -> None:
-        for _ in range(count // WAITING):
+        for _ in range(count // callers):
             await bench.db.write(lambda tx: jobs.worker_idle(tx, "worker-1"))
 
     loop = asyncio.get_running_loop()
     begin = loop.time()
-    await asyncio.gather(*(caller() for _ in range(WAITING)))
+    await asyncio.gather(*(caller() for _ in range(callers)))
     return count / (loop.time() - begin)
 
 
@@ -67,14 +67,16 @@ def _single(settings: Settings) -> Generator[Sample]:
 
 
 def _group(settings: Settings) -> Generator[Sample]:
-    count = settings.amount(500, 200)
+    count, callers = settings.amount(500, 200), settings.sized(WAITING)
     with scratch() as directory, asyncio.Runner() as runner:
         context = engine.opened(directory)
         bench = runner.run(context.__aenter__())
         try:
             while True:
                 yield alternate(
-                    lambda: runner.run(_together(bench, 10 * count)), lambda: runner.run(_one_by_one(bench, count)), 5
+                    lambda: runner.run(_together(bench, min(callers, 10) * count, callers)),
+                    lambda: runner.run(_one_by_one(bench, count)),
+                    5,
                 )
         finally:
             runner.run(context.__aexit__(None, None, None))
@@ -83,5 +85,6 @@ def _group(settings: Settings) -> Generator[Sample]:
 ROWS = [
     Row("commits", "acknowledged single commits", "raw 4 KiB overwrite + fdatasync", "/s", _single,
         Limit(0.6, at_least=True), Limit(0.85, at_least=True)),
-    Row("group-commit", "acknowledged commits, 100 callers waiting", "single commits", "/s", _group),
+    Row("group-commit", "acknowledged commits, 100 callers waiting", "single commits", "/s", _group,
+        of="callers", sizes=(1, 10, 100)),
 ]  # fmt: skip

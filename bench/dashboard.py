@@ -22,6 +22,7 @@ from cleveragents_tui.client import Client
 from daemon import protocol
 
 FEW = 100
+_PLANS = (1_000, 10_000, 100_000)
 _TEXTUAL = [sys.executable, "-c", "import textual.app"]
 _EMPTY_APP = [sys.executable, "-c", "from textual.app import App; App().run()"]
 
@@ -29,7 +30,7 @@ Act = Callable[[Reader], Taken]
 
 
 def _many(settings: Settings) -> int:
-    return settings.amount(100_000, 10_000)
+    return settings.sized(100_000, 10_000)
 
 
 def _first_row(settings: Settings) -> Generator[Sample]:
@@ -177,14 +178,15 @@ def _flood_memory(settings: Settings) -> Generator[Sample]:
 
 ROWS = [
     Row("dashboard-first-row", "dashboard: first data row with 100,000 plans", "the same with 100 plans", "s", _first_row,
-        Limit(1.3), Limit(1.05)),
+        Limit(1.3), Limit(1.05), of="plans", sizes=_PLANS),
     Row("dashboard-page-cpu", "dashboard: one page down at 100,000 plans, CPU", "", "ms", _page_cpu,
-        Limit(20, unit="ms"), Limit(8, unit="ms")),
-    Row("dashboard-page", "dashboard: one page down at 100,000 plans until it is seen", "the same with 100 plans", "s", _page),
+        Limit(20, unit="ms"), Limit(8, unit="ms"), of="plans", sizes=_PLANS),
+    Row("dashboard-page", "dashboard: one page down at 100,000 plans until it is seen", "the same with 100 plans", "s", _page,
+        of="plans", sizes=_PLANS),
     Row("dashboard-filter", "dashboard: a letter of the filter until its plans are seen, 100,000 plans",
-        "the same with 100 plans", "s", _filter),
+        "the same with 100 plans", "s", _filter, of="plans", sizes=_PLANS),
     Row("dashboard-tick", f"dashboard: another client moves {CHANGES} plans, until that is seen, 100,000 plans",
-        "the same with 100 plans", "s", _tick),
+        "the same with 100 plans", "s", _tick, of="plans", sizes=_PLANS),
     Row("dashboard-start", "dashboard: start until the first plan is seen, 100 plans", '`python -c "import textual.app"`', "s",
         _start),
     Row("dashboard-idle", "dashboard idle, CPU time in half a minute", "an empty Textual application", "s", _idle),

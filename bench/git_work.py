@@ -12,6 +12,7 @@ from bench.measure import Limit, Row, Sample, Settings, alternate, scratch, time
 from daemon import changes, repositories, sandboxes, snapshots
 
 CHANGED = 100
+_FILES = (100, 1_000, 10_000)
 
 
 def _content(number: int, version: int = 0) -> str:
@@ -74,7 +75,7 @@ def _worktree(root: Path, to: Path) -> float:
 def _first_sandbox(settings: Settings) -> Generator[Sample]:
     with scratch() as directory:
         root = directory / "project"
-        repository(root, settings.amount(10_000, 1000))
+        repository(root, settings.sized(10_000, 1000))
         _worktree(root, directory / "warm")
         alone: list[float] = []
         for turn in itertools.count():
@@ -97,7 +98,7 @@ def _first_sandbox(settings: Settings) -> Generator[Sample]:
 def _later_sandbox(settings: Settings) -> Generator[Sample]:
     with scratch() as directory:
         root = directory / "project"
-        repository(root, settings.amount(10_000, 1000))
+        repository(root, settings.sized(10_000, 1000))
         project = _project(root, directory / "home")
         base = _base(project, "plan-0")
         path = directory / "home" / "sandboxes" / "plan-0" / "bench"
@@ -124,7 +125,7 @@ def _later_sandbox(settings: Settings) -> Generator[Sample]:
 def _snapshot(settings: Settings) -> Generator[Sample]:
     with scratch() as directory:
         root = directory / "project"
-        repository(root, settings.amount(10_000, 1000))
+        repository(root, settings.sized(10_000, 1000))
         project = _project(root, directory / "home")
         _base(project, "first")
         _settle(root)
@@ -138,22 +139,22 @@ def _snapshot(settings: Settings) -> Generator[Sample]:
 
 
 def _diff_and_merge(settings: Settings) -> Generator[Sample]:
-    files = settings.amount(10_000, 1000)
+    files, changed = settings.amount(10_000, 1000), settings.sized(CHANGED)
     with scratch() as directory:
         root = directory / "project"
         repository(root, files)
         base = git(root, "rev-parse", "HEAD")
         git(root, "checkout", "-q", "--detach")
-        theirs = _change(root, range(0, files, files // CHANGED), 1)
+        theirs = _change(root, range(0, files, files // changed), 1)
         git(root, "checkout", "-q", "--detach", base)
-        ours = _change(root, range(7, files, files // CHANGED), 2)
+        ours = _change(root, range(7, files, files // changed), 2)
         project = _project(root, directory / "home")
         snapshots.prepare(project)
         git(project.repository, "fetch", "-q", str(root), f"{theirs}:refs/bench/theirs", f"{ours}:refs/bench/ours")
 
         def product() -> None:
             found = changes.diff(project, base, theirs)
-            assert len(found.files) == CHANGED, "as many were changed"
+            assert len(found.files) == changed, "as many were changed"
             changes.patch(project, base, theirs)
             assert changes.merge(project, base, ours, theirs).tree, "they touch different files"
 
@@ -167,11 +168,11 @@ def _diff_and_merge(settings: Settings) -> Generator[Sample]:
 
 ROWS = [
     Row("first-sandbox", "first sandbox of a 10,000-file repository", "`git worktree add`", "s", _first_sandbox,
-        Limit(1.3), Limit(0.8)),
+        Limit(1.3), Limit(0.8), of="files", sizes=_FILES),
     Row("later-sandbox", "later sandbox of it, other plan, one commit on", "`git worktree add`", "s", _later_sandbox,
-        Limit(0.5), Limit(0.1)),
+        Limit(0.5), Limit(0.1), of="files", sizes=_FILES),
     Row("snapshot", "snapshot of a clean 10,000-file project, second time", "`git status`", "s", _snapshot,
-        Limit(3), Limit(1.5)),
+        Limit(3), Limit(1.5), of="files", sizes=_FILES),
     Row("diff-merge", "diff and merge of 100 changed files in 10,000", "`git diff` + `git merge-tree`", "s",
-        _diff_and_merge, Limit(2), Limit(1.2)),
+        _diff_and_merge, Limit(2), Limit(1.2), of="changed files", sizes=(10, 100, 1_000)),
 ]  # fmt: skip

@@ -24,7 +24,7 @@ def cpu(pid: int) -> float:
     return sum(int(task.read_text().split()[0]) for task in _proc(pid).glob("task/*/schedstat")) / 1e6
 
 
-def _wakes(pid: int) -> int:
+def wakes(pid: int) -> int:
     """How often a thread of the process gave up its CPU to wait, so far."""
     lines = (line for task in _proc(pid).glob("task/*/status") for line in task.read_text().splitlines())
     return sum(int(line.split()[1]) for line in lines if line.startswith("voluntary_ctxt_switches"))
@@ -52,12 +52,12 @@ def _daemons(count: int) -> Generator[list[Client]]:
 def _cpu_time(settings: Settings) -> Generator[Sample]:
     with _daemons(settings.count) as clients:
         pids = [client.hello.pid for client in clients]
-        before = [(cpu(pid), _wakes(pid)) for pid in pids]
+        before = [(cpu(pid), wakes(pid)) for pid in pids]
         seconds = settings.amount(60, 10)
         time.sleep(seconds)
-        after = [(cpu(pid), _wakes(pid)) for pid in pids]
-        wakes = [one[1] - other[1] for one, other in zip(after, before, strict=True)]
-        settings.notes["idle-cpu"] = [f"{min(wakes)} to {max(wakes)} wake-ups in {seconds} s"]
+        after = [(cpu(pid), wakes(pid)) for pid in pids]
+        woken = [one[1] - other[1] for one, other in zip(after, before, strict=True)]
+        settings.notes["idle-cpu"] = [f"{min(woken)} to {max(woken)} wake-ups in {seconds} s"]
         yield from (Sample(one[0] - other[0], 1) for one, other in zip(after, before, strict=True))
 
 

@@ -27,18 +27,18 @@ from store.database import Connection
 SLOTS = 64
 
 
-async def _beats(directory: Path, times: int) -> Sample:
-    """Seconds of one durable beat of 64 running jobs, and of one durable commit of a single row."""
-    async with engine.opened(directory, workers=SLOTS) as bench:
+async def _beats(directory: Path, times: int, slots: int) -> Sample:
+    """Seconds of one durable beat of so many running jobs, and of one durable commit of a single row."""
+    async with engine.opened(directory, workers=slots) as bench:
         go_on, all_run = asyncio.Event(), asyncio.Event()
 
         async def phase(running: Running) -> None:
-            if len(workers.running) == SLOTS:
+            if len(workers.running) == slots:
                 all_run.set()
             await go_on.wait()
             await bench.nothing(running)
 
-        plan_ids = await bench.plans(SLOTS)
+        plan_ids = await bench.plans(slots)
         workers = await bench.start(phase)
         jobs = [asyncio.create_task(bench.job(plan_id)) for plan_id in plan_ids]
         await all_run.wait()
@@ -60,7 +60,7 @@ async def _beats(directory: Path, times: int) -> Sample:
 def _heartbeat(settings: Settings) -> Generator[Sample]:
     while True:
         with scratch() as directory:
-            yield asyncio.run(_beats(directory, settings.amount(100, 20)))
+            yield asyncio.run(_beats(directory, settings.amount(100, 20), settings.sized(SLOTS)))
 
 
 async def _under_load(directory: Path, program: Path, times: int) -> float:
@@ -186,7 +186,7 @@ class _Busy:
 
 def _restart(settings: Settings) -> Generator[Sample]:
     with scratch() as directory, scratch() as empty:
-        busy = _Busy(directory, settings.amount(10_000, 1000))
+        busy = _Busy(directory, settings.sized(10_000, 1000))
         bare = Home(empty)
         notes = settings.notes.setdefault("restart", [])
         try:
@@ -204,9 +204,9 @@ def _restart(settings: Settings) -> Generator[Sample]:
 
 ROWS = [
     Row("heartbeat", "heartbeat and renewed leases of 64 running jobs, durable", "one durable commit of one row", "s",
-        _heartbeat),
+        _heartbeat, of="running jobs", sizes=(1, 8, 64)),
     Row("busy-start", "enqueue to the first instruction, while four others start processes all the time",
         "a poll each second (mean 500 ms)", "s", _busy_start),
     Row("restart", "start until the first reply with 10,000 queued jobs and 64 running steps, after `kill -9`",
-        "start of an empty home", "s", _restart),
+        "start of an empty home", "s", _restart, of="queued jobs", sizes=(100, 1_000, 10_000)),
 ]  # fmt: skip

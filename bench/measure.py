@@ -15,6 +15,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
+from bench import machine
+
 ROOT = Path(__file__).resolve().parent.parent
 """The tree that is measured: the one that this file is part of."""
 
@@ -54,14 +56,45 @@ class Limit:
 
 @dataclass
 class Settings:
-    """How a run is made: `quick` takes smaller amounts, for a look and not for a record."""
+    """How a run is made: `quick` takes smaller amounts, for a look and not for a record; `size` is that of a growth curve."""
 
     count: int = 5
     quick: bool = False
+    size: int | None = None
+    begun: int = field(default_factory=lambda: int(time.time()))
     notes: dict[str, list[str]] = field(default_factory=dict[str, list[str]])
 
     def amount(self, whole: int, little: int) -> int:
         return little if self.quick else whole
+
+    def sized(self, whole: int, little: int | None = None) -> int:
+        """An amount that the row's growth curve is drawn over."""
+        return self.size or self.amount(whole, little or whole)
+
+
+@dataclass(frozen=True)
+class Taken:
+    """When, where and how a figure was taken.
+
+    Attributes:
+        run: When the run began that it was taken in, in seconds since the epoch.
+        begun: When it was itself.
+        machine: As `machine.described` has it.
+        rounds: How many.
+        quick: Smaller amounts than a record has.
+        load_least: The load of the machine, before or after, whichever was less.
+        load_most: The other one.
+        seconds: How long it took.
+    """
+
+    run: int
+    begun: int
+    machine: str
+    rounds: int
+    quick: bool
+    load_least: float
+    load_most: float
+    seconds: int
 
 
 Rounds = Callable[[Settings], Generator[Sample]]
@@ -79,6 +112,8 @@ class Row:
         rounds: Takes the samples.
         must: What the ratio has to reach; None for a figure that is only told.
         wish: What would be better still.
+        of: What there is more of along the row's growth curve.
+        sizes: How much of it; none when the row has no such thing.
     """
 
     name: str
@@ -88,68 +123,96 @@ class Row:
     rounds: Rounds
     must: Limit | None = None
     wish: Limit | None = None
+    of: str = ""
+    sizes: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True)
 class Figure:
-    """What a row came to."""
+    """What a row came to, as it is stored beside the page: the medians of all rounds, and every round.
 
-    row: Row
-    samples: list[Sample]
-    reason: str = ""
+    Attributes:
+        taken: When, where and how.
+        ours: Ours; None when it could not be measured.
+        peer: The peer's; None when there is none.
+        ratio: The median of the ratios, or of our values where there is no peer; `least` and `most` are its spread.
+        reason: Why it could not be measured.
+    """
+
+    what: str
+    against: str
+    unit: str
+    must: Limit | None
+    wish: Limit | None
+    verdict: Verdict
+    taken: Taken
+    ours: float | None = None
+    peer: float | None = None
+    ratio: float | None = None
+    least: float | None = None
+    most: float | None = None
+    samples: list[Sample] = field(default_factory=list[Sample])
     notes: list[str] = field(default_factory=list[str])
-
-    @property
-    def ratio(self) -> float:
-        return statistics.median(sample.ratio for sample in self.samples)
-
-    @property
-    def verdict(self) -> Verdict:
-        if not self.samples:
-            return "not measured"
-        if self.row.must is None:
-            return "for information"
-        if not self.row.must.reached(self.ratio):
-            return "MISSED"
-        return "wish" if self.row.wish is not None and self.row.wish.reached(self.ratio) else "must"
-
-    @property
-    def cells(self) -> list[str]:
-        """The line of the table: what, against, both medians, ratio with its spread, must, wish, verdict."""
-        row = self.row
-        limits = [str(limit) if limit else "" for limit in (row.must, row.wish)]
-        if not self.samples:
-            return [row.what, row.against, "", f"not measured: {self.reason}", *limits, self.verdict]
-        ratios = [sample.ratio for sample in self.samples]
-        unit = row.must.unit if row.must else "x"
-        spread = f"{shown(self.ratio, unit)} ({shown(min(ratios), unit)}-{shown(max(ratios), unit)})"
-        return [row.what, row.against, self._values(), spread, *limits, self.verdict]
-
-    def _values(self) -> str:
-        ours = shown(statistics.median(sample.ours for sample in self.samples), self.row.unit)
-        if all(sample.peer == 1 for sample in self.samples):
-            return ours
-        return f"{ours} : {shown(statistics.median(sample.peer for sample in self.samples), self.row.unit)}"
+    reason: str = ""
 
 
-HEADINGS = ["what", "against", "ours : peer", "ratio (min-max)", "must", "wish", "verdict"]
+def figure(row: Row, samples: list[Sample], taken: Taken, notes: list[str]) -> Figure:
+    """What some rounds of a row come to."""
+    ratios = [sample.ratio for sample in samples]
+    ratio = statistics.median(ratios)
+    bare = all(sample.peer == 1 for sample in samples)
+    return Figure(
+        row.what, row.against, row.unit, row.must, row.wish, _verdict(row, ratio), taken,
+        ours=statistics.median(sample.ours for sample in samples),
+        peer=None if bare else statistics.median(sample.peer for sample in samples),
+        ratio=ratio, least=min(ratios), most=max(ratios), samples=samples, notes=notes,
+    )  # fmt: skip
+
+
+def missing(row: Row, taken: Taken, reason: str) -> Figure:
+    """A row that this machine could not take."""
+    return Figure(
+        row.what, row.against, row.unit, row.must, row.wish, "not measured", taken, reason=reason
+    )  # fmt: skip
+
+
+def _verdict(row: Row, ratio: float) -> Verdict:
+    if row.must is None:
+        return "for information"
+    if not row.must.reached(ratio):
+        return "MISSED"
+    return "wish" if row.wish is not None and row.wish.reached(ratio) else "must"
 
 
 def take(row: Row, settings: Settings) -> Figure:
     """Run a row for as many rounds as the settings say."""
     samples: list[Sample] = []
+    begin, load = time.time(), os.getloadavg()[0]
+    reason = ""
     try:
         with contextlib.closing(row.rounds(settings)) as rounds:
             for sample in rounds:
                 samples.append(sample)
                 if len(samples) >= settings.count:
                     break
-    except NotMeasuredError as missing:
-        return Figure(row, [], str(missing))
+    except NotMeasuredError as found:
+        reason = str(found)
     except Exception as error:  # noqa: BLE001  one row that cannot be taken does not cost the others
         traceback.print_exc()
-        return Figure(row, [], f"{type(error).__name__}: {error}")
-    return Figure(row, samples, notes=settings.notes.pop(row.name, []))
+        reason = f"{type(error).__name__}: {error}"
+    loads = sorted((load, os.getloadavg()[0]))
+    taken = Taken(
+        settings.begun,
+        int(begin),
+        machine.described(),
+        len(samples),
+        settings.quick,
+        loads[0],
+        loads[1],
+        round(time.time() - begin),
+    )
+    notes = settings.notes.pop(row.name, [])
+    return missing(row, taken, reason) if reason or not samples else figure(row, samples, taken, notes)
 
 
 def shown(value: float, unit: str) -> str:

@@ -42,7 +42,7 @@ def _against_huey(jobs: int, in_flight: int) -> Generator[Sample]:
 
 
 def _at_once(settings: Settings) -> Generator[Sample]:
-    yield from _against_huey(settings.amount(10_000, 2000), SLOTS)
+    yield from _against_huey(settings.sized(10_000, 2000), SLOTS)
 
 
 def _in_a_row(settings: Settings) -> Generator[Sample]:
@@ -79,7 +79,7 @@ async def _claims(bench: engine.Engine, plan_ids: list[str]) -> float:
 
 
 def _claim(settings: Settings) -> Generator[Sample]:
-    finished = settings.amount(1_000_000, 100_000)
+    finished = settings.sized(1_000_000, 100_000)
     with scratch() as directory, asyncio.Runner() as runner:
         full_context = engine.opened(directory / "full")
         empty_context = engine.opened(directory / "empty")
@@ -99,9 +99,9 @@ def _claim(settings: Settings) -> Generator[Sample]:
 
 ROWS = [
     Row("jobs", "10,000 no-op jobs end to end, 64 in flight, 64 slots", "huey, SqliteHuey, fsync on, 4 threads", "/s",
-        _at_once, Limit(7, at_least=True), Limit(25, at_least=True)),
+        _at_once, Limit(7, at_least=True), Limit(25, at_least=True), of="jobs", sizes=(100, 1_000, 10_000)),
     Row("jobs-in-a-row", "the same, one after another", "huey, one after another, without its poll", "/s",
         _in_a_row, Limit(1, at_least=True), Limit(1.5, at_least=True)),
     Row("claim", "claim with 1,000,000 finished jobs in the table", "claim in an empty table", "s", _claim,
-        Limit(1.2), Limit(1.05)),
+        Limit(1.2), Limit(1.05), of="finished jobs", sizes=(10_000, 100_000, 1_000_000)),
 ]  # fmt: skip

@@ -1,13 +1,10 @@
 """The figures of this product, each as a ratio to a limit or a peer, interleaved in one run on one machine.
 
-usage: python bench/run.py [--only NAME…] [--rounds N] [--quick] [--json FILE] [--write]
+usage: python bench/run.py [--only NAME… | --all] [--growth] [--rounds N] [--quick] [--json FILE] [--write]
 """
 
 import argparse
-import json
-import os
-import platform
-import subprocess
+import dataclasses
 import sys
 import time
 from collections.abc import Sequence
@@ -16,43 +13,38 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 sys.path[0] = str(ROOT)  # what is measured lies there, so it is imported below
 
-from bench import children, commands, commits, dashboard, git_work, idle, lasting, queueing, spawning, sync, wire  # noqa: E402
-from bench.measure import HEADINGS, Figure, Row, Settings, take  # noqa: E402
-from store.database import sqlite_version  # noqa: E402
-
-ROWS: list[Row] = [
-    row
-    for module in (commands, wire, queueing, spawning, lasting, commits, git_work, children, idle, sync, dashboard)
-    for row in module.ROWS
-]
-DOCUMENT = ROOT / "docs" / "benchmarks.md"
+from bench import page, results  # noqa: E402
+from bench.measure import Figure, Row, Settings, take  # noqa: E402
+from bench.rows import GROUPS, ROWS  # noqa: E402
 
 
 def main() -> int:
     """Take the figures that were asked for and print them; 1 when one missed what it must reach."""
     options = _options()
     settings = Settings(count=options.rounds or (3 if options.quick else 5), quick=options.quick)
-    wanted = [row for row in ROWS if not options.only or row.name in options.only]
-    load = [os.getloadavg()[0]]
-    figures: list[Figure] = []
-    for row in wanted:
-        begin = time.monotonic()
-        print(f"{row.name} …", end=" ", file=sys.stderr, flush=True)
-        figures.append(take(row, settings))
-        load.append(os.getloadavg()[0])
-        print(f"{figures[-1].verdict} ({time.monotonic() - begin:.0f} s)", file=sys.stderr)
+    found = results.Results()
+    for row in _wanted(options):
+        if options.growth:
+            found.growth[row.name] = _curve(row, settings)
+        else:
+            found.figures[row.name] = _take(row, settings)
         if options.json:
-            text = json.dumps(_document(figures, _conditions(settings, load)), indent=2)
-            options.json.write_text(text + "\n", encoding="utf-8")
-    conditions = _conditions(settings, load)
-    print("\n".join([*_table(figures), "", *_notes(figures), conditions]))
+            results.write(found, options.json)
+    figures = dict(found.figures)
+    for name, curve in found.growth.items():
+        for point in curve.points:
+            what = f"{name}, {point.size:,} {curve.of}"
+            figures[what] = dataclasses.replace(point.figure, what=what)
+    print("\n".join([*page.table(figures.values()), "", *page.notes(figures), page.conditions(list(figures.values()))]))
     if options.write:
-        DOCUMENT.write_text(_page(figures, conditions), encoding="utf-8")
-    return int(any(figure.verdict == "MISSED" for figure in figures))
+        _keep(found)
+    return int(any(figure.verdict == "MISSED" for figure in found.figures.values()))
 
 
 class _Options(argparse.Namespace):
     only: list[str]
+    all: bool
+    growth: bool
     rounds: int | None
     quick: bool
     json: Path | None
@@ -61,82 +53,51 @@ class _Options(argparse.Namespace):
 
 def _options() -> _Options:
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
-    names = [row.name for row in ROWS]
-    parser.add_argument("--only", nargs="+", metavar="NAME", choices=names, default=[], help=", ".join(names))
+    groups = [group.name for group in GROUPS]
+    words = f"rows, or groups ({', '.join(groups)}); the rows are {', '.join(ROWS)}"
+    parser.add_argument("--only", nargs="+", metavar="NAME", choices=[*groups, *ROWS], default=[], help=words)
+    parser.add_argument("--all", action="store_true", help="every row, not only the table of what has to be reached")
+    parser.add_argument("--growth", action="store_true", help="at several sizes, every row that has one")
     parser.add_argument("--rounds", type=int, metavar="N", help="5, with --quick 3")
     parser.add_argument("--quick", action="store_true", help="smaller amounts: a look, not a record")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write every sample as JSON too")
-    parser.add_argument("--write", action="store_true", help=f"write the table to {DOCUMENT.relative_to(ROOT)}")
+    kept = results.FILE.relative_to(ROOT)
+    parser.add_argument("--write", action="store_true", help=f"keep them in {kept} and write the page anew")
     return parser.parse_args(namespace=_Options())
 
 
-def _table(figures: Sequence[Figure]) -> list[str]:
-    """A Markdown table, its columns aligned so that it reads well on a terminal too."""
-    lines = [HEADINGS, *(figure.cells for figure in figures)]
-    widths = [max(len(line[column]) for line in lines) for column in range(len(HEADINGS))]
-    text = [
-        "| " + " | ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)) + " |" for line in lines
+def _wanted(options: _Options) -> Sequence[Row]:
+    """The rows that were asked for; of curves those that have a size."""
+    everything = options.all or (options.growth and not options.only)
+    asked = options.only or ([group.name for group in GROUPS] if everything else [GROUPS[0].name])
+    groups = {group.name: group.rows for group in GROUPS}
+    found = {row.name: row for name in asked for row in groups.get(name, [ROWS.get(name)]) if row}
+    return [row for row in found.values() if row.sizes or not options.growth]
+
+
+def _take(row: Row, settings: Settings, label: str = "") -> Figure:
+    begin = time.monotonic()
+    print(f"{row.name}{label} …", end=" ", file=sys.stderr, flush=True)
+    figure = take(row, settings)
+    print(f"{figure.verdict} ({time.monotonic() - begin:.0f} s)", file=sys.stderr)
+    return figure
+
+
+def _curve(row: Row, settings: Settings) -> results.Curve:
+    points = [
+        results.Point(size, _take(row, dataclasses.replace(settings, size=size), f", {size:,} {row.of}"))
+        for size in row.sizes
     ]
-    return [text[0], "|" + "|".join("-" * (width + 2) for width in widths) + "|", *text[1:]]
+    return results.Curve(row.of, points)
 
 
-def _notes(figures: Sequence[Figure]) -> list[str]:
-    lines = [f"- {figure.row.name}: {note}" for figure in figures for note in figure.notes]
-    return [*lines, ""] if lines else []
-
-
-def _conditions(settings: Settings, load: Sequence[float]) -> str:
-    git = subprocess.run(["git", "version"], capture_output=True, text=True, check=False).stdout.split()[-1:]
-    return (
-        f"{time.strftime('%Y-%m-%d %H:%M', time.gmtime())} UTC, {_processor()}, {os.cpu_count()} cores, "
-        f"{platform.system()} {platform.release()}, Python {platform.python_version()}, SQLite {sqlite_version()}, "
-        f"git {' '.join(git) or 'absent'}; {settings.count} rounds{', quick' if settings.quick else ''}; "
-        f"load of the machine {min(load):.1f} to {max(load):.1f}."
-    )
-
-
-def _processor() -> str:
-    try:
-        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
-    except OSError:
-        return platform.processor() or platform.machine()
-    return next((line.partition(": ")[2] for line in lines if line.startswith("model name")), platform.machine())
-
-
-def _document(figures: Sequence[Figure], conditions: str) -> dict[str, object]:
-    return {
-        "conditions": conditions,
-        "figures": [
-            {
-                "name": figure.row.name,
-                "verdict": figure.verdict,
-                "ratio": figure.ratio if figure.samples else None,
-                "samples": [[sample.ours, sample.peer] for sample in figure.samples],
-                "unit": figure.row.unit,
-                "reason": figure.reason,
-                "notes": figure.notes,
-            }
-            for figure in figures
-        ],
-    }
-
-
-def _page(figures: Sequence[Figure], conditions: str) -> str:
-    return "\n".join([
-        "# Benchmarks",
-        "",
-        "Each figure is a ratio to a limit or to a peer that was measured in the same rounds on the same machine: the",
-        "median of the rounds, with the smallest and the largest. `python bench/run.py --write` takes them again. Where the",
-        "spread is wide or the machine was busy, the median says little.",
-        "",
-        conditions,
-        "",
-        *_table(figures),
-        "",
-        *_notes(figures),
-        "*wish* and *must* say which limit was reached. A figure without limits is for information.",
-        "",
-    ])  # fmt: skip
+def _keep(found: results.Results) -> None:
+    """Put what was taken in the place of what was taken before, and let the page follow."""
+    kept = results.read()
+    kept.figures |= found.figures
+    kept.growth |= found.growth
+    results.write(kept)
+    page.update(kept)
 
 
 if __name__ == "__main__":

@@ -120,8 +120,8 @@ def _first_instruction(settings: Settings) -> Generator[Sample]:
 ROWS = [
     Row("processes", "jobs that start one process each (`sh -e -c :`), 4 slots", "raw posix_spawn in C, 4 at once", "/s",
         _processes, Limit(0.6, at_least=True), Limit(0.9, at_least=True)),
-    Row("working-processes", "the same with a command that does something (`python -c pass`)", "the same", "/s",
-        _working_processes),
+    Row("working-processes", "jobs that start a process which does something (`python -c pass`), 4 slots",
+        "raw posix_spawn in C, 4 at once", "/s", _working_processes),
     Row("first-instruction", "idle: enqueue to the first instruction of the job's process",
         "a poll each second (mean 500 ms)", "s", _first_instruction, Limit(1 / 100), Limit(1 / 300)),
 ]  # fmt: skip

@@ -29,6 +29,7 @@ from store.database import Connection
 CLIENTS = 8
 """That push at the same time."""
 LISTENERS = 200
+_DEFINITIONS = (100, 1_000, 10_000)
 ALONE = "alone"
 """A namespace that one client listens to."""
 
@@ -38,7 +39,7 @@ ALONE = "alone"
 def _nothing_new(settings: Settings) -> Generator[Sample]:
     times = settings.amount(1500, 300)
     with scratch() as directory, team.server(directory / "server") as server, server.line() as line:
-        server.fill(100)
+        server.fill(settings.sized(100))
         pull, live = server.request(wire.PULL, _newest(server, line)), server.get("/live")
         for _ in range(200):
             line.ask(pull)
@@ -79,7 +80,7 @@ async def _pulls(endpoint: Endpoint, times: int) -> Sample:
 
 
 def _everything(settings: Settings) -> Generator[Sample]:
-    count = settings.amount(10_000, 1000)
+    count = settings.sized(10_000, 1000)
     with scratch() as directory, team.server(directory / "server") as server, server.line() as line:
         server.fill(count)
         bodies = list(team.pages(line, server))
@@ -265,7 +266,7 @@ def _resident(settings: Settings) -> Generator[Sample]:
 
 
 def _streams(settings: Settings, row: str, workers: int) -> Generator[Sample]:
-    pushes = settings.amount(20, 5)
+    pushes, listeners = settings.amount(20, 5), settings.sized(LISTENERS)
     with (
         scratch() as directory,
         team.server(directory / "server", workers) as server,
@@ -275,7 +276,7 @@ def _streams(settings: Settings, row: str, workers: int) -> Generator[Sample]:
         one = open_streams.enter_context(contextlib.closing(team.Listeners(server, ALONE, 1)))
         one.delays(pusher)
         before = server.memory()
-        many = open_streams.enter_context(contextlib.closing(team.Listeners(server, team.NAMESPACE, LISTENERS)))
+        many = open_streams.enter_context(contextlib.closing(team.Listeners(server, team.NAMESPACE, listeners)))
         many.delays(pusher)
         grown = server.memory() - before
         while True:
@@ -288,7 +289,7 @@ def _streams(settings: Settings, row: str, workers: int) -> Generator[Sample]:
             sample = alternate(last, lambda: max(one.delays(pusher)), pushes)
             every = sorted(itertools.chain.from_iterable(delays))
             text = (
-                f"one of the {LISTENERS} hears of it after {shown(statistics.median(every), 's')} (p50),"
+                f"one of the {listeners} hears of it after {shown(statistics.median(every), 's')} (p50),"
                 f" {shown(every[-1], 's')} at most; they cost the server {grown:.1f} MiB beside its {before:.0f}"
             )
             settings.notes[row] = [text]
@@ -297,11 +298,11 @@ def _streams(settings: Settings, row: str, workers: int) -> Generator[Sample]:
 
 ROWS = [
     Row("sync-pull", "sync pull with nothing new, on a kept connection", "GET /live of the same server", "s",
-        _nothing_new, Limit(1.5), Limit(1.1)),
-    Row("sync-pull-client", "the same by our client, answer checked", "httpx: GET /live of the same server", "s",
-        _nothing_new_here),
+        _nothing_new, Limit(1.5), Limit(1.1), of="definitions", sizes=_DEFINITIONS),
+    Row("sync-pull-client", "sync pull with nothing new by our client, answer checked",
+        "httpx: GET /live of the same server", "s", _nothing_new_here),
     Row("sync-full", "`server connect` of an empty home to 10,000 definitions", "httpx: one file of the same bytes", "s",
-        _everything),
+        _everything, of="definitions", sizes=_DEFINITIONS),
     Row("pushes-4", "pushes of one definition, 8 clients, 4 server processes", "the same with 1 server process", "/s",
         _workers),
     Row("pushes", "pushes of one definition, 8 clients, 1 server process", "raw SQLite commits, one row each", "/s",
@@ -310,7 +311,7 @@ ROWS = [
         Limit(2, unit="ms")),
     Row("sync-idle-memory", "connected daemon idle, resident memory", "daemon that is not connected", "MiB", _resident),
     Row("streams", "a push until 200 event streams have it", "one event stream", "s",
-        lambda settings: _streams(settings, "streams", 1)),
-    Row("streams-2", "the same with 2 server processes", "one event stream", "s",
+        lambda settings: _streams(settings, "streams", 1), of="listeners", sizes=(2, 20, 200)),
+    Row("streams-2", "a push until 200 event streams of 2 server processes have it", "one event stream", "s",
         lambda settings: _streams(settings, "streams-2", 2)),
 ]  # fmt: skip

@@ -46,11 +46,13 @@ def _one(settings: Settings) -> Generator[Sample]:
 
 
 def _many(settings: Settings) -> Generator[Sample]:
-    requests = settings.amount(20_000, 3000)
+    requests, clients = settings.amount(20_000, 3000), settings.sized(32)
     with _servers() as (client, daemon, echo):
         while True:
             yield alternate(
-                lambda: _ask(client, daemon, 32, requests)[1], lambda: _ask(client, echo, 32, requests)[1], 3
+                lambda: _ask(client, daemon, clients, requests)[1],
+                lambda: _ask(client, echo, clients, requests)[1],
+                3,
             )
 
 
@@ -58,5 +60,5 @@ ROWS = [
     Row("reply", "reply of the daemon (Ping), one client in a row, p50", "C epoll echo server", "s", _one,
         Limit(1.5), Limit(1.1)),
     Row("reply-32", "replies of the daemon (Ping), 32 clients at once", "C epoll echo server", "/s", _many,
-        Limit(0.15, at_least=True), Limit(0.4, at_least=True)),
+        Limit(0.15, at_least=True), Limit(0.4, at_least=True), of="clients", sizes=(1, 10, 100)),
 ]  # fmt: skip

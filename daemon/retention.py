@@ -1,9 +1,9 @@
-"""Retention: what is over long enough goes: events, finished jobs with their logs, and what Undo needed."""
+"""Retention: what is over long enough goes: events, finished jobs with their logs, and what Undo needed; the rest is packed."""
 
 import asyncio
 import logging
 
-from daemon import environments, repositories
+from daemon import environments, packing, repositories
 from daemon.checkouts import delete
 from daemon.disk import allocated
 from daemon.phases.context import Services, project_of
@@ -21,11 +21,12 @@ JOBS_AT_ONCE = 1000
 
 
 async def prune(services: Services) -> None:
-    """Remove what is older than `async.retention`, `events.retention` and `plan.retention` say."""
+    """Remove what is older than `async.retention`, `events.retention` and `plan.retention` say, and pack what is kept."""
     before = services.db.clock.now() - _microseconds(services, "events.retention")
     await services.db.write(lambda tx: events.prune(tx, before))
     await prune_jobs(services)
     await prune_plans(services)
+    await asyncio.to_thread(packing.pack_crowded, services.paths.repositories)
 
 
 async def prune_jobs(services: Services) -> tuple[int, int]:
