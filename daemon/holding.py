@@ -4,7 +4,7 @@ from collections.abc import Generator
 from contextlib import contextmanager
 
 from daemon import locking
-from store import errors, jobs, locks, names
+from store import errors, jobs, locks
 from store.clock import rfc3339
 from store.database import Transaction
 from store.records import AsyncJob, Lock, Plan
@@ -26,10 +26,16 @@ def held(tx: Transaction, job: AsyncJob) -> Lock:
 
 @contextmanager
 def locked(tx: Transaction, plan: Plan) -> Generator[None]:
-    """The plan's lock for one transaction; an error rolls it back with everything else."""
-    lock_ = lock(tx, plan, f"daemon:{names.new_ulid(tx.now)}", locks.SHORTEST_TTL)
+    """The plan for one transaction: nobody can take it before the transaction ends, so that nobody has it is enough.
+
+    Raises:
+        LockConflictError: somebody else holds it; who, what that one is doing, since when.
+    """
+    try:
+        locks.free(tx, "plan", plan.plan_id)
+    except errors.LockConflictError as error:
+        raise _busy(tx, plan, error) from error
     yield
-    locks.release(tx, lock_)
 
 
 def lock(tx: Transaction, plan: Plan, owner: str, ttl: float) -> Lock:

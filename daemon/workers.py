@@ -1,9 +1,9 @@
 """Workers: slots that claim a job, run its phase, and record how it ended.
 
-A worker that finds nothing to do sleeps until a commit queues a job; the poll is a safety net, and only while something is
-queued. While phases run, their jobs beat and their locks are renewed, all in one transaction; a phase that lost its lock is
-stopped. A phase that was told to stop and does not beats no more: its job is failed as stuck, and its worker goes on
-without it. What it writes later is refused.
+A worker that finds nothing to do stands by: the commit that queues a job also claims it. The poll is a safety net, and only
+while something is queued. While phases run, their jobs beat and their locks are renewed, all in one transaction; a phase that
+lost its lock is stopped. A phase that was told to stop and does not beats no more: its job is failed as stuck, and its worker
+goes on without it. What it writes later is refused.
 
 `async.max_workers` limits the phases that work. One that waits for its children lends its place to another, and so there may be
 more slots than places for a while.
@@ -13,7 +13,7 @@ import asyncio
 import logging
 from collections import deque
 from collections.abc import AsyncGenerator, Awaitable, Callable, Collection, Mapping
-from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 
 import msgspec
 
@@ -27,11 +27,12 @@ from daemon.tokens import Stop, Stopped, Token
 from store import damage, errors, jobs, locks
 from store.clock import SECOND
 from store.database import Database, Transaction
-from store.records import AsyncJob, Event
+from store.records import AsyncJob, Event, Lock
 from store.states import Phase
 
 log = logging.getLogger(__name__)
 
+_QUEUED = "job.queued"
 _FREED = frozenset({"lock.released", "lock.expired", "subplan.admitted"})
 """Events after which a queued job may run that could not before."""
 
@@ -83,7 +84,7 @@ class Workers:
         self._lent: set[str] = set()
         self._back: deque[asyncio.Future[None]] = deque()
         self._live = 0
-        self._queued = 0
+        self._stirred = 0
         self._poll: asyncio.TimerHandle | None = None
         self._next_beat: asyncio.TimerHandle | None = None
         self._beating: asyncio.Task[None] | None = None
@@ -121,16 +122,18 @@ class Workers:
         self._watch_queue()
 
     def notice(self, events: list[Event]) -> None:
-        """What was committed: a queued job wakes a worker, a cancel request reaches its phase."""
+        """What was committed: a job that waits wakes a worker, a cancel request reaches its phase."""
+        claimed = {event.job_id for event in events if event.kind == "job.running"}
         for event in events:
-            if event.kind == "job.queued":
-                self._queued += 1
+            if event.kind == _QUEUED and event.job_id not in claimed:  # else a worker stood by for it
+                self._stirred += 1
                 self._open_slots()
                 self._wake_one()
                 self._watch_queue()
             elif event.kind == "job.cancel-requested" and event.job_id in self._running:
                 self._running[event.job_id].token.stop(Stop.CANCELLED)
             elif event.kind in _FREED:
+                self._stirred += 1
                 self._wake_one()
 
     async def stop(self, *, grace: float, kill: bool) -> int:
@@ -138,8 +141,7 @@ class Workers:
         self._draining = True
         if self._poll is not None:
             self._poll.cancel()
-        for waiter in self._idle:
-            waiter.cancel()
+        self._wake_all()
         busy = [task for task in self._slots.values() if not task.done()]
         if busy and self._running and grace > 0:
             await asyncio.wait(busy, timeout=grace)
@@ -182,32 +184,51 @@ class Workers:
             self.failed.set_exception(task.exception() or RuntimeError("a worker ended"))
 
     def _wake_one(self) -> None:
+        """Let one slot look around: one that has a place and waits for a job, else one that waits for a place."""
+        if self._db.stand_down(_QUEUED):
+            return
         while self._idle:
             waiter = self._idle.popleft()
             if not waiter.done():
                 waiter.set_result(None)
                 return
 
+    def _wake_all(self) -> None:
+        while self._db.stand_down(_QUEUED):
+            pass
+        for _ in range(len(self._idle)):
+            self._wake_one()
+
     async def _slot(self, worker_id: str) -> None:
+        def claim(tx: Transaction) -> Claim | None:
+            return self._lifecycle.claim(tx, worker_id)
+
+        def claim_if_wanted(tx: Transaction) -> Claim | None:
+            """For one who stood by: there may be fewer places by now."""
+            return claim(tx) if self._taken <= self._places else None
+
         number = int(worker_id.rpartition("-")[2])
-        while not self._draining and number <= self._slot_count:
-            if self._taken >= self._places:
+        seen = -1  # of what stirred the queue, when nothing in it could run
+        while not self._draining and number <= (places := self._places) + len(self._lent):
+            if self._taken >= places:
                 await self._rest()
                 continue
-            queued = self._queued
+            stirred = self._stirred
             self._taken += 1
             try:
-                claim = await self._db.write(lambda tx: self._lifecycle.claim(tx, worker_id))
+                if stirred == seen:
+                    claimed = await self._db.stand_by(_QUEUED, claim_if_wanted)
+                else:
+                    claimed = await self._db.write(claim)
+                    seen = stirred if claimed is None else seen
             except errors.CleverAgentsError as error:
-                self._leave_place()
+                self._give_place_back()
                 await self._after_failed_claim(error)
                 continue
-            if claim is not None:
-                await self._carry_out(claim)
+            if claimed is not None:
+                await self._carry_out(claimed)
             else:
                 self._give_place_back()  # nobody else is woken: nothing may run
-                if queued == self._queued and not self._draining:
-                    await self._rest()
         self._wake_one()  # what woke a slot that is no longer wanted is for another one
         if not self._draining:
             try:
@@ -244,6 +265,7 @@ class Workers:
         if self._taken >= self._places:
             waiter: asyncio.Future[None] = asyncio.get_running_loop().create_future()
             self._back.append(waiter)
+            self._wake_one()  # who has a place and nothing to do gives it back
             try:
                 await token.watch(waiter)
             except BaseException:
@@ -254,18 +276,21 @@ class Workers:
         else:
             self._taken += 1
         self._lent.discard(job_id)
-        for _ in range(len(self._idle)):
-            self._wake_one()
+        self._wake_all()
 
     async def _after_failed_claim(self, error: errors.CleverAgentsError) -> None:
         """A job that cannot be read would stop all others: it is set aside. Any other cause may go away by itself."""
         log.error("no job can be claimed: %s", error.message)
         if isinstance(error, damage.UnreadableRowError) and self._mend is not None:
             try:
-                for done in await self._mend(self._running):
-                    log.error(done)
+                mended = await self._mend(self._running)
             except errors.CleverAgentsError as failure:
                 log.error("the queue could not be put in order: %s", failure.message)  # noqa: TRY400  the message says it all
+            else:
+                for done in mended:
+                    log.error(done)
+                if mended:
+                    return
         if not self._draining:
             self._watch_queue()
             await self._rest()
@@ -274,8 +299,7 @@ class Workers:
         """Until somebody wakes it: for a job that was queued, or to look again at those that could not run yet."""
         waiter: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._idle.append(waiter)
-        with suppress(asyncio.CancelledError):
-            await waiter
+        await waiter
 
     def _watch_queue(self) -> None:
         """While jobs wait, look now and then whether they may run by now: limits in the configuration may have changed."""
@@ -287,9 +311,9 @@ class Workers:
         self._poll = None
         if self._draining or not jobs.queued_count(self._db.read):
             return
+        self._stirred += 1
         self._open_slots()
-        for _ in range(len(self._idle)):
-            self._wake_one()
+        self._wake_all()
         self._watch_queue()
 
     async def _carry_out(self, claim: Claim) -> None:
@@ -300,8 +324,10 @@ class Workers:
         running = Running(claim, token, over, lambda: self._lend(job_id, token))
         if claim.job.cancel_requested_at is not None:  # asked for while an earlier daemon had the job
             running.token.stop(Stop.CANCELLED)
+        elif self._draining:
+            running.token.stop(Stop.SHUTDOWN)
         self._running[job_id] = running
-        self._schedule_beat()
+        self._watch_lease(claim.lock)
         deadline = self._deadline(running)
         phase = asyncio.create_task(self._phase(running), name=f"job {job_id}")
         phase.add_done_callback(lambda _: _settle(running.over))
@@ -313,7 +339,7 @@ class Workers:
         if job_id in self._lent:  # it was stopped while it waited
             self._lent.discard(job_id)
         else:
-            self._leave_place()
+            self._give_place_back()  # nobody else is woken: its slot looks for the next job itself
         if not self._running:
             self._end_beats()
         if phase.done():
@@ -400,6 +426,12 @@ class Workers:
             self._next_beat = None
         if self._next_beat is None:
             self._next_beat = loop.call_later(interval, self._begin_beat)
+
+    def _watch_lease(self, lock: Lock) -> None:
+        """See to it that the next beat comes well before this lease runs out."""
+        length = (lock.expires_at - lock.acquired_at) / SECOND
+        if self._next_beat is None or self._next_beat.when() > asyncio.get_running_loop().time() + length / 3:
+            self._schedule_beat()
 
     def _end_beats(self) -> None:
         """Nobody runs, so nobody beats."""

@@ -7,6 +7,7 @@ goes wrong, the old file is there. How the text is changed is `toml_text`.
 import fcntl
 import os
 import re
+import stat
 import tomllib
 from collections.abc import Generator, Iterator, Mapping
 from contextlib import contextmanager
@@ -39,10 +40,13 @@ def signature(path: Path) -> Signature:
         InvalidConfigError: it is a link to nothing.
         CleverAgentsError: the system refuses to tell.
     """
+    itself: os.stat_result | None = None
     try:
-        return _signature(path.stat())
+        itself = path.lstat()
+        return _signature(path.stat() if stat.S_ISLNK(itself.st_mode) else itself)
     except FileNotFoundError:
-        _refuse_dangling(path)
+        if itself is not None:
+            _refuse_dangling(path)
         return None
     except OSError as error:
         raise errors.from_os_error(error, f"cannot read {path}") from error

@@ -9,6 +9,7 @@ import asyncio
 import contextlib
 import errno
 import logging
+import queue
 import threading
 from collections import deque
 from collections.abc import Callable, Generator, Mapping, Sequence
@@ -26,6 +27,14 @@ log = logging.getLogger(__name__)
 
 BATCH_LIMIT = 512
 """Requests that share one commit at most."""
+SPILL = 1 << 20
+"""Bytes that a savepoint may need for its way back before SQLite keeps them in a file; its own limit is 15 pages."""
+
+# before the first connection; nobody asks how much memory SQLite has, and to count it costs a lock for each piece
+apsw.shutdown()
+apsw.config(apsw.SQLITE_CONFIG_STMTJRNL_SPILL, SPILL)
+apsw.config(apsw.SQLITE_CONFIG_MEMSTATUS, 0)
+apsw.initialize()
 
 R = TypeVar("R", bound=Record)
 T = TypeVar("T")
@@ -50,6 +59,7 @@ class Connection(Protocol):
     def system_errno(self) -> int: ...
     def execute(self, statements: str, bindings: Bindings | None = None) -> Cursor: ...
     def pragma(self, name: str, value: str | int | None = None) -> Any: ...
+    def last_insert_rowid(self) -> int: ...
     def config(self, op: int, *values: int) -> int: ...
     def set_busy_timeout(self, milliseconds: int) -> None: ...
     def close(self, force: bool = False) -> None: ...  # noqa: FBT001, FBT002  apsw's signature
@@ -135,14 +145,21 @@ class Transaction(Reader):
     def event(self, kind: str, *, plan_id: str | None = None, job_id: str | None = None, **detail: object) -> None:
         """Append an event in this transaction."""
         detail_json = msgspec.json.encode(detail).decode()
-        seq = cast("int", self.scalar(_INSERT_EVENT, (self.now, kind, plan_id, job_id, detail_json)))
+        self._connection.execute(_INSERT_EVENT, (self.now, kind, plan_id, job_id, detail_json))
+        seq = self._connection.last_insert_rowid()
         self.events.append(Event(seq, self.now, kind, plan_id, job_id, detail_json))
 
 
-_INSERT_EVENT = "INSERT INTO events (time, kind, plan_id, job_id, detail_json) VALUES (?, ?, ?, ?, ?) RETURNING seq"
+_INSERT_EVENT = """\
+INSERT INTO events (seq, time, kind, plan_id, job_id, detail_json)
+VALUES (
+    1 + max(coalesce((SELECT max(seq) FROM events), 0), (SELECT value FROM counters WHERE name = 'events')),
+    ?, ?, ?, ?, ?
+)
+"""
 
 
-class _Request(msgspec.Struct):
+class _Request(msgspec.Struct, eq=False):
     work: Callable[[Transaction], Any]
     future: "asyncio.Future[Any]"
     result: Any = None
@@ -163,8 +180,8 @@ class Database:
         self._writer = writer
         self._reader = reader
         self._loop = asyncio.get_running_loop()
-        self._waiting: deque[_Request] = deque()
-        self._wake = threading.Semaphore(0)
+        self._waiting: queue.SimpleQueue[_Request | None] = queue.SimpleQueue()
+        self._standing: dict[str, deque[_Request]] = {}
         self._closing = False
         self._thread = threading.Thread(target=self._run, name="store-writer", daemon=True)
         self._thread.start()
@@ -179,16 +196,31 @@ class Database:
         if self._closing:
             raise errors.DaemonUnavailableError("the daemon is stopping; the store takes no more changes")
         future: asyncio.Future[T] = self._loop.create_future()
-        self._waiting.append(_Request(work, future))
-        self._wake.release()
+        self._waiting.put(_Request(work, future))
         return await future
+
+    def stand_by(self, kind: str, work: Callable[[Transaction], T]) -> "asyncio.Future[T | None]":
+        """Have `work` done behind the next event of a kind, in the same commit; each event is for one who stands by."""
+        future: asyncio.Future[T | None] = self._loop.create_future()
+        self._standing.setdefault(kind, deque()).append(_Request(work, future))
+        return future
+
+    def stand_down(self, kind: str) -> bool:
+        """Let the first who stands by go on with `None`; False when there is nobody, or only work that is being done."""
+        try:
+            request = self._standing[kind].popleft()
+        except LookupError:
+            return False
+        if not request.future.done():
+            request.future.set_result(None)
+        return True
 
     async def close(self) -> None:
         """Commit what waits, note the clean end, close."""
         if self._closing:
             return
         self._closing = True
-        self._wake.release()
+        self._waiting.put(None)
         await asyncio.to_thread(self._thread.join)
         # whatever the disk refuses now costs nothing but time: the next start reads the log and checks the store
         try:
@@ -202,20 +234,18 @@ class Database:
                 log.warning("the store could not be closed in order: %s", error)
 
     def _run(self) -> None:
-        while True:
-            self._wake.acquire()
-            batch = self._take()
-            if batch:
-                self._commit(batch)
-            elif self._closing:
-                return
+        while (first := self._waiting.get()) is not None:
+            self._commit(self._batch(first))
 
-    def _take(self) -> list[_Request]:
-        batch: list[_Request] = []
-        while self._waiting and len(batch) < BATCH_LIMIT:
-            batch.append(self._waiting.popleft())
-            if len(batch) > 1:
-                self._wake.acquire(blocking=False)
+    def _batch(self, first: _Request) -> list[_Request]:
+        """What waits by now."""
+        batch = [first]
+        while len(batch) < BATCH_LIMIT and not self._waiting.empty():
+            request = self._waiting.get()
+            if request is None:  # nothing comes behind the end
+                self._waiting.put(None)
+                break
+            batch.append(request)
         return batch
 
     def _commit(self, batch: list[_Request]) -> None:
@@ -223,7 +253,11 @@ class Database:
         try:
             self._writer.execute("BEGIN IMMEDIATE")
             for request in batch:
-                events += self._savepoint(request)
+                events += self._carry_out(request, alone=len(batch) == 1)
+            called = self._called(events)
+            batch += called
+            for request in called:
+                events += self._carry_out(request, alone=False)
             crashpoints.reach("store.before-commit")
             crashpoints.around_commit("before", events)
             self._writer.execute("COMMIT")
@@ -234,20 +268,34 @@ class Database:
             events = []
         self._loop.call_soon_threadsafe(self._deliver, batch, events)
 
-    def _savepoint(self, request: _Request) -> list[Event]:
+    def _carry_out(self, request: _Request, *, alone: bool) -> list[Event]:
+        """Do one request's work; one that is alone has the transaction as its savepoint."""
         transaction = Transaction(self._writer, self.clock)
-        self._writer.execute("SAVEPOINT request")
+        if not alone:
+            self._writer.execute("SAVEPOINT request")
         try:
             request.result = request.work(transaction)
         except Exception as error:
             if isinstance(error, apsw.Error) and not self._writer.in_transaction:
                 raise  # the disk was full or failed: SQLite has rolled the whole transaction back
             # whatever else it is belongs to the one who asked
-            self._writer.execute("ROLLBACK TO request; RELEASE request")
+            self._writer.execute("ROLLBACK; BEGIN IMMEDIATE" if alone else "ROLLBACK TO request; RELEASE request")
             request.error = self._translated(error) if isinstance(error, apsw.Error) else error
             return []
-        self._writer.execute("RELEASE request")
+        if not alone:
+            self._writer.execute("RELEASE request")
         return transaction.events
+
+    def _called(self, events: Sequence[Event]) -> list[_Request]:
+        """Those who stand by for one of these events."""
+        called: list[_Request] = []
+        for event in events:
+            if standing := self._standing.get(event.kind):
+                try:
+                    called.append(standing.popleft())
+                except IndexError:  # the last one was told to stand down just now
+                    continue
+        return called
 
     def _roll_back(self, batch: list[_Request], error: apsw.Error) -> None:
         if self._writer.in_transaction:

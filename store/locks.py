@@ -5,6 +5,8 @@ The times of a lease are on the steady time line (`store.clock`).
 
 from collections.abc import Iterable
 
+import msgspec
+
 from store import errors, rows
 from store.clock import SECOND, Clock, rfc3339
 from store.database import Reader, Transaction
@@ -29,17 +31,10 @@ def acquire(tx: Transaction, resource_type: str, resource_id: str, owner: str, t
         if held.owner_id == owner:
             return _extended(tx, held, ttl)
         raise conflict(held, tx.clock)
-    bindings = {
-        "type": resource_type,
-        "id": resource_id,
-        "owner": owner,
-        "now": tx.steady,
-        "expires_at": tx.steady + int(ttl * SECOND),
-        "boot_id": tx.clock.boot_id,
-        "fence": tx.scalar(_SQL["next_fence"]),
-    }
-    lock = tx.one(Lock, _SQL["put"], bindings)
-    assert lock is not None, "INSERT OR REPLACE … RETURNING gives the row"
+    expires_at = tx.steady + int(ttl * SECOND)
+    fence = tx.scalar(_SQL["next_fence"])
+    lock = Lock(resource_type, resource_id, owner, tx.steady, expires_at, tx.clock.boot_id, fence)
+    tx.execute(_SQL["put"], msgspec.structs.astuple(lock))
     return lock
 
 
@@ -50,6 +45,19 @@ def acquire_all(tx: Transaction, resources: Iterable[tuple[str, str]], owner: st
         LockConflictError: somebody else holds one of them.
     """
     return [acquire(tx, kind, name, owner, ttl) for kind, name in sorted(set(resources))]
+
+
+def free(tx: Transaction, resource_type: str, resource_id: str) -> None:
+    """See that nobody holds the resource; a lease that ran out is over from now on.
+
+    Raises:
+        LockConflictError: somebody holds it.
+    """
+    held = get(tx, resource_type, resource_id)
+    if held is not None:
+        if not held.stale(tx.clock):
+            raise conflict(held, tx.clock)
+        release(tx, held)
 
 
 def renew(tx: Transaction, lock: Lock, ttl: float) -> Lock:

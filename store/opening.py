@@ -106,6 +106,8 @@ def _connect(path: Path, flags: int) -> Connection:
     connection = cast("Connection", apsw.Connection(str(path), flags=flags))
     # a store that is refused stays as it is: closing it must not write its log into it
     connection.config(apsw.SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1)
+    # else a statement whose plan might depend on a value is compiled again for every value
+    connection.config(apsw.SQLITE_DBCONFIG_ENABLE_QPSG, 1)
     connection.set_busy_timeout(2000)
     try:
         connection.execute("PRAGMA synchronous = FULL; PRAGMA foreign_keys = ON; PRAGMA trusted_schema = OFF")

@@ -2,6 +2,8 @@
 
 from collections.abc import Iterable
 
+import msgspec
+
 from store import rows
 from store.database import Reader, Transaction, Value
 from store.records import Decision, Failure, Plan, PlanProject, Step
@@ -18,11 +20,10 @@ def insert(tx: Transaction, plan: Plan, projects: Iterable[PlanProject]) -> None
 
 
 def update(tx: Transaction, plan: Plan, **changes: Value) -> Plan:
-    """Change columns of a plan; its revision grows, its `updated_at` is now."""
+    """Change columns of a plan, which was read in this transaction; its revision grows, its `updated_at` is now."""
     changes = {**changes, "revision": plan.revision + 1, "updated_at": tx.now}
-    updated = rows.update(tx, Plan, "plans", {"plan_id": plan.plan_id}, changes)
-    assert updated is not None, "a plan is never deleted"
-    return updated
+    rows.update(tx, "plans", {"plan_id": plan.plan_id}, changes)
+    return msgspec.structs.replace(plan, **changes)
 
 
 def get(db: Reader, plan_id: str) -> Plan | None:
@@ -94,7 +95,7 @@ def projects(db: Reader, plan_id: str) -> list[PlanProject]:
 
 
 def update_project(tx: Transaction, project: PlanProject, **changes: Value) -> None:
-    rows.update(tx, PlanProject, "plan_projects", {"plan_id": project.plan_id, "position": project.position}, changes)
+    rows.update(tx, "plan_projects", {"plan_id": project.plan_id, "position": project.position}, changes)
 
 
 def sandboxes(db: Reader) -> list[PlanProject]:
@@ -114,7 +115,7 @@ def replace_steps(tx: Transaction, plan_id: str, new: Iterable[Step]) -> None:
 
 
 def update_step(tx: Transaction, plan_id: str, step_id: str, **changes: Value) -> None:
-    rows.update(tx, Step, "steps", {"plan_id": plan_id, "step_id": step_id}, changes)
+    rows.update(tx, "steps", {"plan_id": plan_id, "step_id": step_id}, changes)
 
 
 def decisions(db: Reader, plan_id: str) -> list[Decision]:

@@ -4,7 +4,7 @@ import functools
 import re
 from pathlib import Path
 
-from store.database import R, Transaction, Value
+from store.database import Transaction, Value
 from store.records import Record
 
 QUERIES = Path(__file__).parent / "queries"
@@ -34,10 +34,9 @@ def insert(tx: Transaction, table: str, record: Record) -> None:
 def _update_statement(table: str, key: tuple[str, ...], columns: tuple[str, ...]) -> str:
     sets = ", ".join(f"{column} = ?" for column in columns)
     where = " AND ".join(f"{column} IS ?" for column in key)
-    return f"UPDATE {table} SET {sets} WHERE {where} RETURNING *"
+    return f"UPDATE {table} SET {sets} WHERE {where}"
 
 
-def update(tx: Transaction, record: type[R], table: str, key: dict[str, Value], changes: dict[str, Value]) -> R | None:
-    """Set `changes` where every column of `key` has its value; the row as it now is, if there was one."""
-    statement = _update_statement(table, tuple(key), tuple(changes))
-    return tx.one(record, statement, [*changes.values(), *key.values()])
+def update(tx: Transaction, table: str, key: dict[str, Value], changes: dict[str, Value]) -> None:
+    """Set `changes` where every column of `key` has its value."""
+    tx.execute(_update_statement(table, tuple(key), tuple(changes)), [*changes.values(), *key.values()])

@@ -33,7 +33,7 @@ def insert(tx: Transaction, subplan: Subplan) -> None:
 
 
 def update(tx: Transaction, plan_id: str, **changes: Value) -> None:
-    rows.update(tx, Subplan, "subplans", {"plan_id": plan_id}, changes)
+    rows.update(tx, "subplans", {"plan_id": plan_id}, changes)
 
 
 def get(db: Reader, plan_id: str) -> Subplan | None:
@@ -89,4 +89,4 @@ def replace_conflicts(tx: Transaction, plan_id: str, found: Iterable[Conflict] |
 def settle(tx: Transaction, conflict: Conflict, taken: str, mode: int | None, blob: str | None) -> None:
     """Note which version of a file was chosen."""
     key: dict[str, Value] = {"plan_id": conflict.plan_id, "position": conflict.position}
-    rows.update(tx, Conflict, "conflicts", key, {"taken": taken, "taken_mode": mode, "taken_blob": blob})
+    rows.update(tx, "conflicts", key, {"taken": taken, "taken_mode": mode, "taken_blob": blob})

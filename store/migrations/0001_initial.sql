@@ -6,7 +6,7 @@ CREATE TABLE meta (
     value TEXT NOT NULL
 ) STRICT, WITHOUT ROWID;
 
--- Numbers that only grow: lock fences, and the numbers in the names of plans.
+-- Numbers that only grow: lock fences, the numbers in the names of plans, those of events that are gone.
 CREATE TABLE counters (
     name TEXT PRIMARY KEY,
     value INTEGER NOT NULL
@@ -77,12 +77,10 @@ CREATE TABLE plans (
     )
 ) STRICT;
 
-CREATE INDEX plans_by_position ON plans (phase, state, plan_id);
 CREATE INDEX plans_by_parent ON plans (parent_plan_id) WHERE parent_plan_id IS NOT NULL;
 CREATE INDEX plans_in_trees ON plans (root_plan_id DESC, plan_id);
 CREATE INDEX plans_over ON plans (finished_at) WHERE finished_at IS NOT NULL AND pruned_at IS NULL;
 CREATE INDEX plans_of_roots ON plans (plan_id) WHERE parent_plan_id IS NULL;
-CREATE INDEX plans_of_roots_by_state ON plans (state, plan_id) WHERE parent_plan_id IS NULL;
 
 CREATE TABLE plan_projects (
     plan_id TEXT NOT NULL REFERENCES plans (plan_id) ON DELETE CASCADE,
@@ -347,15 +345,23 @@ CREATE TABLE locks (
 
 CREATE INDEX locks_by_owner ON locks (owner_id);
 
--- AUTOINCREMENT: a pruned event's number is never given again.
+-- The number of an event that is gone is never given again. AUTOINCREMENT would write down each one that is given; the counter
+-- `events` is written when one goes.
+INSERT INTO counters VALUES ('events', 0);
+
 CREATE TABLE events (
-    seq INTEGER PRIMARY KEY AUTOINCREMENT,
+    seq INTEGER PRIMARY KEY,
     time INTEGER NOT NULL,
     kind TEXT NOT NULL,
     plan_id TEXT,
     job_id TEXT,
     detail_json TEXT NOT NULL
 ) STRICT;
+
+CREATE TRIGGER event_goes AFTER DELETE ON events
+WHEN OLD.seq > (SELECT value FROM counters WHERE name = 'events') BEGIN
+    UPDATE counters SET value = OLD.seq WHERE name = 'events';
+END;
 
 CREATE INDEX events_by_plan ON events (plan_id, seq) WHERE plan_id IS NOT NULL;
 

@@ -35,7 +35,7 @@ SELECT count(*) FROM tree CROSS JOIN events ON events.plan_id = tree.plan_id
 SELECT count(*) FROM events WHERE seq > :since
 
 -- newest: The number of the newest event ever
-SELECT coalesce((SELECT seq FROM sqlite_sequence WHERE name = 'events'), 0)
+SELECT max(coalesce((SELECT max(seq) FROM events), 0), (SELECT value FROM counters WHERE name = 'events'))
 
 -- prune: Events older than the retention; the last one of each plan stays
 DELETE FROM events

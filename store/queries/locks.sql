@@ -3,8 +3,7 @@ SELECT * FROM locks WHERE resource_type = ? AND resource_id = ?
 
 -- put: Take or take over a resource
 INSERT OR REPLACE INTO locks (resource_type, resource_id, owner_id, acquired_at, expires_at, boot_id, fence)
-VALUES (:type, :id, :owner, :now, :expires_at, :boot_id, :fence)
-RETURNING *
+VALUES (?, ?, ?, ?, ?, ?, ?)
 
 -- extend: The same owner again
 UPDATE locks SET expires_at = :expires_at

@@ -12,6 +12,7 @@ from daemon import recovery
 from daemon.feed import Feed
 from daemon.holding import owner_of
 from daemon.lifecycle import Lifecycle
+from daemon.moves import Claim
 from daemon.phases.context import Services
 from daemon.settings import Settings
 from daemon.tokens import Stop, Stopped
@@ -20,7 +21,7 @@ from daemon.workers import ConstrainedError, Running, Workers
 from store import errors, events, jobs, locks, opening, paths, plans
 from store.clock import SECOND
 from store.database import Database, Transaction
-from store.records import Plan
+from store.records import Event, Plan
 from store.states import Phase, State
 from tests.stores import SettableClock, new_plan
 from tests.waiting import wait_until_async
@@ -32,10 +33,12 @@ Work = Callable[[Running], Awaitable[None]]
 class Scene:
     """A store, a life cycle and workers whose phases do what the test says."""
 
-    def __init__(self, directory: Path, db: Database, work: Work, environ: dict[str, str]) -> None:
+    def __init__(
+        self, directory: Path, db: Database, work: Work, environ: dict[str, str], lifecycle: type[Lifecycle] = Lifecycle
+    ) -> None:
         self.db = db
         self.settings = Settings(directory / "config.toml", environ)
-        self.lifecycle = Lifecycle(self.settings)
+        self.lifecycle = lifecycle(self.settings)
         places = paths.resolve({"CLEVERAGENTS_HOME": str(directory)})
         places.create()
         services = Services(db, Feed(), self.lifecycle, self.settings, places)
@@ -50,8 +53,8 @@ class Scene:
 
     async def at_rest(self) -> None:
         """Every worker sleeps until something is queued."""
-        idle = self.workers._idle  # pyright: ignore[reportPrivateUsage]  nothing outside tells sleeping from claiming
-        await wait_until_async(lambda: len(idle) == 4)
+        standing = self.db._standing  # pyright: ignore[reportPrivateUsage]  nothing outside tells sleeping from claiming
+        await wait_until_async(lambda: len(standing.get("job.queued", ())) == 4)
 
     def plan(self, plan: Plan) -> Plan:
         found = plans.get(self.db.read, plan.plan_id)
@@ -67,6 +70,8 @@ def play(
     directory: Path,
     work: Callable[["Scene", Running], Awaitable[None]],
     script: Callable[[Scene], Coroutine[Any, Any, T]],
+    lifecycle: type[Lifecycle] = Lifecycle,
+    /,
     **environ: str,
 ) -> T:
     """Open everything, start the workers, follow the script, stop and close; the stop has a bound."""
@@ -74,7 +79,7 @@ def play(
     async def scene() -> T:
         db = opening.open_store(directory / "store.db", directory, SettableClock())
         made: list[Scene] = []
-        stage = Scene(directory, db, lambda running: work(made[0], running), environ)
+        stage = Scene(directory, db, lambda running: work(made[0], running), environ, lifecycle)
         made.append(stage)
         try:
             await stage.workers.start()
@@ -588,6 +593,63 @@ def test_no_more_jobs_run_at_once_than_there_are_workers(tmp_path: Path) -> None
 
     play(tmp_path, work, script, CLEVERAGENTS_ASYNC_MAX_WORKERS="2")
     assert most[0] <= 2
+
+
+def test_a_worker_that_stands_by_has_the_job_in_the_commit_that_queues_it(tmp_path: Path) -> None:
+    async def script(stage: Scene) -> list[list[str]]:
+        await stage.at_rest()
+        commits: list[list[str]] = []
+
+        def committed(found: list[Event]) -> None:
+            commits.append([event.kind for event in found])
+            stage.workers.notice(found)
+
+        stage.db.on_commit = committed
+        await stage.until(await stage.use("p"), State.COMPLETE)
+        return commits
+
+    commits = play(tmp_path, done, script)
+    assert commits[0] == ["plan.created", "job.queued", "job.running", "plan.moved"]
+    assert [commit for commit in commits[1:] if "job.running" in commit] == []
+
+
+def test_fewer_places_hold_for_workers_that_stand_by(tmp_path: Path) -> None:
+    """The limit counts when a job is claimed, not when its worker went to rest."""
+    most = [0]
+
+    async def work(stage: Scene, running: Running) -> None:
+        most[0] = max(most[0], len(stage.workers.running))
+        await asyncio.sleep(0)
+        await done(stage, running)
+
+    async def script(stage: Scene) -> None:
+        await stage.at_rest()
+        (tmp_path / "config.toml").write_text("[async]\nmax_workers = 1\n")
+        for plan in [await stage.use(f"p{number}") for number in range(8)]:
+            await stage.until(plan, State.COMPLETE)
+
+    play(tmp_path, work, script)
+    assert most[0] == 1
+
+
+def test_workers_whose_claims_fail_rest(tmp_path: Path) -> None:
+    """One that fails does not send the next one to fail; the poll, or the next job, has them look again."""
+    claims = [0]
+
+    class Failing(Lifecycle):
+        def claim(self, tx: Transaction, worker_id: str) -> Claim | None:
+            if jobs.queued_count(tx) == 0:
+                return None
+            claims[0] += 1
+            raise errors.DiskFullError(f"no room for {worker_id}")
+
+    async def script(stage: Scene) -> int:
+        await stage.use("p")
+        for _ in range(50):
+            await stage.db.write(lambda tx: tx.now)
+        return claims[0]
+
+    assert 1 <= play(tmp_path, done, script, Failing) <= 8
 
 
 def test_idle_workers_do_nothing(tmp_path: Path) -> None:

@@ -31,7 +31,7 @@ def listed(store: Store, of: List, **filters: Any) -> list[str]:
 
 
 @given(st.lists(st.sampled_from(STATES), max_size=12), st.integers(1, 4))
-@settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_pages_one_after_another_are_the_whole_list(
     store: Store, wanted: list[tuple[List, dict[str, Any]]], size: int
 ) -> None:

@@ -154,6 +154,59 @@ def test_more_requests_than_one_batch_holds_are_all_written_in_order(store: Stor
     assert [event.kind for event in events.since(store.read, 0, limit=2000)] == [str(n) for n in range(1300)]
 
 
+def test_who_stands_by_is_called_behind_the_event_in_its_commit(store: Store) -> None:
+    """Each event calls one of them, in the order in which they came; who is not called goes on standing by."""
+    commits: list[list[str]] = []
+    store.db.on_commit = lambda found: commits.append([event.kind for event in found])
+
+    async def scene() -> list[Any]:
+        standing = [store.db.stand_by("queued", note(name)) for name in ("first", "second", "third")]
+        await store.db.write(note("other"))
+        await store.db.write(note("queued"))
+        assert [future.done() for future in standing] == [True, False, False]
+        await asyncio.gather(*(store.db.write(note("queued")) for _ in range(2)))
+        return [future.result() for future in standing]
+
+    assert store.loop.run_until_complete(scene()) == ["first", "second", "third"]
+    assert commits[:2] == [["other"], ["queued", "first"]]
+    assert sorted(kinds(store)) == sorted(["other", *["queued"] * 3, "first", "second", "third"])
+
+
+def test_an_event_that_was_taken_back_calls_nobody(store: Store) -> None:
+    async def scene() -> bool:
+        standing = store.db.stand_by("never", note("called"))
+        await asyncio.gather(store.db.write(fail), store.db.write(note("a")), return_exceptions=True)
+        with contextlib.suppress(errors.NotFoundError):
+            await store.db.write(fail)
+        return standing.done()
+
+    assert store.loop.run_until_complete(scene()) is False
+    assert kinds(store) == ["a"]
+
+
+def test_who_is_called_and_fails_takes_nothing_of_the_others(store: Store) -> None:
+    async def scene() -> BaseException | None:
+        standing = store.db.stand_by("queued", fail)
+        await store.db.write(note("queued"))
+        return standing.exception()
+
+    assert isinstance(store.loop.run_until_complete(scene()), errors.NotFoundError)
+    assert kinds(store) == ["queued"]
+
+
+def test_who_stands_down_is_not_called(store: Store) -> None:
+    async def scene() -> list[Any]:
+        standing = [store.db.stand_by("queued", note(name)) for name in ("first", "second")]
+        assert store.db.stand_down("queued")
+        assert not store.db.stand_down("other")
+        await store.db.write(note("queued"))
+        assert not store.db.stand_down("queued")
+        return [future.result() for future in standing]
+
+    assert store.loop.run_until_complete(scene()) == [None, "second"]
+    assert kinds(store) == ["queued", "second"]
+
+
 def test_close_commits_what_waits_and_refuses_what_comes_later(tmp_path: Path) -> None:
     store = Store(tmp_path)
 

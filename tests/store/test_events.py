@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from store import errors, events
+from store import errors, events, raw
 from store.clock import SECOND
 from store.database import Transaction
 from tests.stores import SettableClock, Store, opened
@@ -79,6 +79,16 @@ def test_a_pruned_number_is_never_given_again(store: Store, clock: SettableClock
 
     add(store, "new")
     assert events.newest(store.read) == 3
+
+
+def test_the_number_of_an_event_that_was_set_aside_is_never_given_again(store: Store) -> None:
+    add(store, "old", "P1")
+    add(store, "unreadable", "P1")
+    store.write(lambda tx: raw.take_out(tx, "events", {"seq": 2}))
+    assert events.newest(store.read) == 2
+
+    add(store, "new")
+    assert [event.seq for event in events.since(store.read, 0)] == [1, 3]
 
 
 def test_numbers_go_on_after_a_restart(store: Store, clock: SettableClock) -> None:

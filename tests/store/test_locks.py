@@ -154,6 +154,35 @@ def test_a_released_lock_is_free_and_its_fence_is_never_given_again(store: Store
     assert locks.all_locks(store.read) == []
 
 
+def test_what_nobody_holds_is_free(store: Store) -> None:
+    """It stays as it was; and no number is given for it."""
+    store.write(lambda tx: locks.free(tx, "user", "R"))
+
+    assert locks.all_locks(store.read) == []
+    assert acquire(store, "a").fence == 1
+
+
+def test_what_somebody_holds_is_not_free(store: Store) -> None:
+    held = acquire(store, "a", ttl=60)
+
+    with pytest.raises(errors.LockConflictError) as caught:
+        store.write(lambda tx: locks.free(tx, "user", "R"))
+
+    assert caught.value.detail["holder"] == "a"
+    assert locks.get(store.read, "user", "R") == held
+
+
+def test_what_ran_out_is_over_once_it_was_found_free(store: Store, clock: SettableClock) -> None:
+    """Its holder comes too late from then on."""
+    late = acquire(store, "a", ttl=60)
+    clock.advance(60)
+    store.write(lambda tx: locks.free(tx, "user", "R"))
+
+    assert locks.get(store.read, "user", "R") is None
+    with pytest.raises(errors.LockExpiredError):
+        store.write(lambda tx: locks.check(tx, late))
+
+
 def test_several_are_taken_all_or_none(store: Store) -> None:
     acquire(store, "b", "m", kind="project")
     wanted = [("project", "z"), ("project", "a"), ("project", "m")]
