@@ -526,12 +526,12 @@ async def test_the_stop_waits_for_what_the_store_was_given(tmp_path: Path) -> No
         slow = asyncio.create_task(here.db.write(lambda _tx: disk.wait()))
         asked = asyncio.create_task(here.syncer.run("now"))
         waiting = here.db._waiting  # pyright: ignore[reportPrivateUsage]  nothing else tells what was handed to the writer
-        await wait_until_async(lambda: server.pulls == 2 and len(waiting) == 1)
+        await wait_until_async(lambda: server.pulls == 2 and waiting.qsize() == 1)
         stopping = asyncio.create_task(here.syncer.stop())
         try:
             with pytest.raises(errors.UnreachableError):
                 await asked
-            await wait_until_async(lambda: len(waiting) == 2)
+            await wait_until_async(lambda: waiting.qsize() == 2)
             assert not stopping.done()
         finally:
             disk.set()
