@@ -119,12 +119,10 @@ def _request() -> bytes | None:
     arguments = [os.fsencode(argument) for argument in sys.argv[1:]]
     if any(b"/dev/" in argument or b"/proc/" in argument for argument in arguments):
         return None
-    root = os.stat("/")  # noqa: PTH116  a pathlib is what is not imported here
     mask = os.umask(0o077)
     os.umask(mask)
     fields = [
         identity(),
-        b"%d:%d" % (root.st_dev, root.st_ino),
         b"%d" % mask,
         b"%d" % len(arguments),
         *arguments,
@@ -135,8 +133,10 @@ def _request() -> bytes | None:
 
 
 def identity() -> bytes:
-    """Which program this is: the interpreter, its environment and the directory of the package."""
-    return os.fsencode(f"{sys.hexversion:x} {sys.prefix} {__file__}")
+    """Which program this is, for whom and where: interpreter, environment, package, group, and what `/` is."""
+    root = os.stat("/")  # noqa: PTH116  a pathlib is what is not imported here
+    program = f"{sys.hexversion:x} {sys.prefix} {__file__}"
+    return os.fsencode(f"{program} {os.getegid()} {root.st_dev}:{root.st_ino}")
 
 
 def _streams() -> list[int]:
@@ -160,7 +160,7 @@ def _outcome(connection: "socket") -> int | None:
             answer = connection.recv(2)
             break
         except KeyboardInterrupt:
-            connection.send(INTERRUPT)
+            _pass_on(connection)
         except OSError:
             answer = b""
             break
@@ -171,3 +171,10 @@ def _outcome(connection: "socket") -> int | None:
     from cleveragents_tui.cli import app  # noqa: PLC0415  a process that was killed is worth the time
 
     return app.lost(sys.argv[1:])
+
+
+def _pass_on(connection: "socket") -> None:
+    try:
+        connection.send(INTERRUPT)
+    except OSError:  # it is done, and the answer is here
+        return

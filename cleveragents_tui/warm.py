@@ -277,12 +277,11 @@ def _request(content: bytes) -> Request | None:
     Raises:
         ValueError: it is no request.
     """
-    program, root, mask, count, *fields = content.split(b"\0")[:-1]
+    program, mask, count, *fields = content.split(b"\0")[:-1]
     arguments, pairs = fields[: int(count)], (field.partition(b"=") for field in fields[int(count) :])
     environ = {name: value for name, _, value in pairs}
-    here = os.stat("/")  # noqa: PTH116
-    same = program == entry.identity() and root == b"%d:%d" % (here.st_dev, here.st_ino)
-    return Request(int(mask), arguments, environ) if same and _fixed(environ) == _fixed(os.environb) else None
+    same = program == entry.identity() and _fixed(environ) == _fixed(os.environb)
+    return Request(int(mask), arguments, environ) if same else None
 
 
 def _fixed(environ: Mapping[bytes, bytes]) -> dict[bytes, bytes]:
@@ -291,12 +290,17 @@ def _fixed(environ: Mapping[bytes, bytes]) -> dict[bytes, bytes]:
 
 def _carried_out(connection: socket.socket, request: Request, descriptors: Sequence[int]) -> bytes:
     """Be the command; the answer."""
-    _become(request, descriptors)
-    _heed(connection)
     try:
+        try:
+            _become(request, descriptors)
+            _heed(connection)
+        except (OSError, ValueError):  # a variable without a name, say
+            return entry.HERE
         code = importlib.import_module("cleveragents_tui.cli.app").run(sys.argv[1:], apart=True)
     except NeedsCallerError:
         return entry.HERE
+    except KeyboardInterrupt:
+        code = entry.INTERRUPTED
     except BaseException:  # noqa: BLE001  as at the end of every Python program
         traceback.print_exc()
         code = 1

@@ -3,6 +3,8 @@
 import contextlib
 import fcntl
 import os
+import resource
+import signal
 import sys
 import time
 from pathlib import Path
@@ -12,6 +14,7 @@ ENDING_SECONDS = 2.0
 """How long the end of the daemon waits for it at most."""
 FIXED = ("PYTHON", "LC_", "LANG")
 """Beginnings of variables that an interpreter reads at its start only."""
+FEW_FILES = 256
 _KEPT = (*FIXED, "PATH", "HOME", "CLEVERAGENTS_HOME", "XDG_RUNTIME_DIR", "TMPDIR", "COV")
 """Beginnings of what it gets of the environment: each command brings its own, and no secret of one stays with others'."""
 
@@ -19,7 +22,7 @@ _KEPT = (*FIXED, "PATH", "HOME", "CLEVERAGENTS_HOME", "XDG_RUNTIME_DIR", "TMPDIR
 def start(place: bytes) -> None:
     """Leave a warm process behind, unless there is one, nobody wants it, or it would belong to a plan's step."""
     directory = os.path.dirname(place)  # noqa: PTH120  bytes
-    if os.environ.get("CLEVERAGENTS_NO_AUTOSTART") == "1" or "CA_JOB_ID" in os.environ:
+    if os.environ.get("CLEVERAGENTS_NO_AUTOSTART") == "1" or "CA_JOB_ID" in os.environ or _is_limited():
         return
     with contextlib.suppress(OSError):
         flags = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW
@@ -42,6 +45,17 @@ def await_end(directory: Path) -> None:
             time.sleep(0.002)
 
 
+def _is_limited() -> bool:
+    """Whether this process has less than others: what it leaves behind would have no more."""
+    endless = (resource.RLIMIT_AS, resource.RLIMIT_CPU, resource.RLIMIT_DATA, resource.RLIMIT_FSIZE)
+    files, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    return (
+        any(resource.getrlimit(limit)[0] != resource.RLIM_INFINITY for limit in endless)
+        or 0 <= files < FEW_FILES
+        or os.nice(0) > 0
+    )
+
+
 def _spawn(place: bytes, lock: int) -> None:
     """Run it in a session of its own, with nothing of ours but the lock that it holds for as long as it lives."""
     environ = {name: value for name, value in os.environ.items() if name.startswith(_KEPT)}
@@ -54,4 +68,7 @@ def _spawn(place: bytes, lock: int) -> None:
         environ,
         file_actions=[(os.POSIX_SPAWN_OPEN, number, os.devnull, os.O_RDWR, 0) for number in range(3)],
         setsid=True,
+        setsigmask=[],
+        setsigdef=signal.valid_signals()
+        - {signal.SIGKILL, signal.SIGSTOP},  # a shell has its background jobs ignore some
     )

@@ -1,5 +1,6 @@
 """A warm process carries out what `ca` was asked: nobody can tell, but by the time it takes."""
 
+import array
 import contextlib
 import fcntl
 import functools
@@ -330,11 +331,12 @@ def test_eight_at_once_each_get_their_own(ready: Home) -> None:
 def reading(home: Home, *options: str) -> Generator[tuple[subprocess.Popen[bytes], psutil.Process]]:
     """A command that waits for its input, and the process that carries it out."""
     parent = warm(home)
-    before = {process.pid for process in parent.children()}
+    place = home.work / home.fresh("reading")  # nobody else works there
+    place.mkdir()
     with subprocess.Popen(
         [*PROGRAM, "action", "validate", "-", *options],
         env=allowed(home),
-        cwd=home.work,
+        cwd=place,
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
@@ -343,16 +345,27 @@ def reading(home: Home, *options: str) -> Generator[tuple[subprocess.Popen[bytes
         def worker() -> psutil.Process | None:
             for child in parent.children():
                 with contextlib.suppress(psutil.Error):
-                    if child.pid in before and child.num_fds() and f"/{home.root.name}/" in child.cwd():
+                    if child.cwd() == str(place):
                         return child
             return None
 
         try:
             found = wait_until(worker)
             assert found is not None
+            assert process.stdin is not None
+            process.stdin.write(b"#")
+            process.stdin.flush()
+            wait_until(functools.partial(is_drained, process.stdin.fileno()))
             yield process, found
         finally:
             process.kill()
+
+
+def is_drained(pipe: int) -> bool:
+    """Whether all that was written to it has been read."""
+    count = array.array("i", [0])
+    fcntl.ioctl(pipe, termios.FIONREAD, count)
+    return count[0] == 0
 
 
 def test_ctrl_c_interrupts_it(ready: Home) -> None:
@@ -368,6 +381,16 @@ def test_ctrl_c_interrupts_it(ready: Home) -> None:
         130,
     )
     assert err == b""
+
+
+def test_ctrl_c_works_when_the_warm_process_was_left_by_a_job_in_the_background(home: Home) -> None:
+    """A shell has such a job ignore SIGINT, and what is ignored is inherited."""
+    home.run("status")
+    in_background = ["/bin/sh", "-c", '"$@" & wait', "sh", *CA, "status"]
+    subprocess.run(in_background, env=allowed(home), cwd=home.work, check=True, capture_output=True)
+    with reading(home) as (process, _):
+        process.send_signal(signal.SIGINT)
+        assert process.wait(SECONDS) == 130
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP, signal.SIGKILL])
@@ -416,6 +439,35 @@ def test_nobody_who_does_not_want_one_leaves_one(home: Home, more: dict[str, str
     assert not (home.home / "run" / "ca.lock").exists()
 
 
+@pytest.mark.parametrize("limit", ["ulimit -n 64", "ulimit -f 100000", "renice -n 5 $$ >/dev/null"])
+def test_a_process_with_limits_leaves_none(home: Home, limit: str) -> None:
+    """Those that come after it would have them too."""
+    home.run("status")
+    subprocess.run(
+        ["/bin/sh", "-c", f'{limit}; exec "$@"', "sh", *CA, "status"],
+        env=unmeasured(allowed(home)),
+        cwd=home.work,
+        check=True,
+        capture_output=True,
+    )
+
+    assert not (home.home / "run" / "ca.lock").exists()
+
+
+def test_a_variable_without_a_name_is_left_to_the_caller(ready: Home) -> None:
+    """No process can be given one, so it is sent as a caller would that has one."""
+    name = "import os; os.environb.__dict__['_data'][b''] = b'x'\n"
+    done = subprocess.run(
+        [sys.executable, "-P", "-c", name + HANDED_OVER, "status"],
+        env=unmeasured(allowed(ready)),
+        cwd=ready.work,
+        check=False,
+        capture_output=True,
+    )
+
+    assert (done.returncode, done.stdout) == (HERE, b"")
+
+
 def test_there_is_only_one_however_many_ask(home: Home) -> None:
     home.run("status")
     started = [
@@ -454,7 +506,14 @@ def test_it_keeps_nothing_of_what_it_carried_out(home: Home) -> None:
     parent = warm(home)
     assert handed_over(home, "status", CANARY="tweet").code == 0
 
-    for process in [parent, *parent.children()]:
+    def waiting() -> list[psutil.Process]:
+        found: list[psutil.Process] = []
+        for child in parent.children():
+            with contextlib.suppress(psutil.Error):  # who carried out the last one ends
+                found += [child] if child.cwd() == "/" else []
+        return found
+
+    for process in [parent, *wait_until(waiting)]:
         assert "CANARY" not in process.environ()
         opened = {str(one.readlink()) for one in Path(f"/proc/{process.pid}/fd").iterdir()}
         assert not [name for name in opened if name.startswith("/") and name != os.devnull and "ca.lock" not in name]

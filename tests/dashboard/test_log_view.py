@@ -1,6 +1,7 @@
 """The view of a log as one in front of it sees it: files of all sizes, growing or not, moved through, searched, copied."""
 
 import asyncio
+import threading
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -16,6 +17,7 @@ from textual.widgets import Input
 
 from cleveragents_tui.dashboard.widgets.log_lines import PIECE
 from cleveragents_tui.dashboard.widgets.log_pane import LogPane
+from cleveragents_tui.dashboard.widgets.log_reader import LogReader
 from cleveragents_tui.dashboard.widgets.log_view import LogView
 from tests.waiting import wait_until_async
 
@@ -241,6 +243,44 @@ def test_end_of_step_is_shown_and_then_nothing_goes_on(tmp_path: Path) -> None:
             await sees(app, "line 9")
             await wait_until_async(lambda: watching(app) == 0)
             assert "following" not in app.status
+
+    seated(story)
+
+
+class Door:
+    """Where looks wait until it is opened."""
+
+    def __init__(self) -> None:
+        self.came = 0
+        self.opened = threading.Event()
+        self._one_at_a_time = threading.Lock()
+
+    def __enter__(self) -> None:
+        self.came += 1
+        self.opened.wait()
+        self._one_at_a_time.acquire()
+
+    def __exit__(self, *_: object) -> None:
+        self._one_at_a_time.release()
+
+
+def test_a_look_that_was_given_up_loses_nothing(tmp_path: Path) -> None:
+    """A step ends while its log is looked at: what that look found is shown by the one that takes its place."""
+
+    async def story() -> None:
+        path = numbered(tmp_path / "log", 1)
+        async with desk(path, live=True) as (app, _):
+            await sees(app, "line 0")
+            source = app.view.query_one(LogReader).source
+            assert source is not None
+            door = Door()
+            source._one_at_a_time = door  # pyright: ignore[reportPrivateUsage, reportAttributeAccessIssue]  nothing else holds a look up
+            numbered(path, 1, 1)
+            await wait_until_async(lambda: door.came == 1)
+            app.view.show(str(path), live=False)
+            await wait_until_async(lambda: door.came == 2)
+            door.opened.set()
+            await sees(app, "line 0", "line 1")
 
     seated(story)
 

@@ -59,10 +59,12 @@ class LogLines:
         path: The file.
         length: How long it was at the last look.
         size: How many bytes of it were looked through.
+        beginnings: How often it began again.
     """
 
     def __init__(self, path: str) -> None:
         self.path = path
+        self.beginnings = 0
         self._one_at_a_time = threading.Lock()
         self._block = bytearray(BLOCK)  # one for all reads: a new one for each leaves holes in the heap of each thread
         self._block_lock = threading.Lock()
@@ -108,6 +110,7 @@ class LogLines:
         )
         if anew:
             self._forget()
+            self.beginnings += 1
         self._identity, self.length = identity, status.st_size
         grown = self._index(stream, min(self.length, self.size + PIECE))
         return Seen.ANEW if anew else Seen.GROWN if grown else Seen.SAME

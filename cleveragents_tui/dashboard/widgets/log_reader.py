@@ -36,6 +36,7 @@ class LogReader(LogPane):
         self.source: LogLines | None = None
         self._empty = empty
         self._seen = False
+        self._taken = (0, 0)
 
     def read(self, path: str | None, *, live: bool) -> None:
         """Show a file; None is none."""
@@ -71,6 +72,7 @@ class LogReader(LogPane):
     def _begin(self) -> None:
         """Nothing is known yet; what was searched before is searched here as well."""
         search = self.strips.search
+        self._taken = (0, 0) if self.source is None else (self.source.beginnings, 0)
         self.begin(self._empty if self.source is None else "")
         self.mark(LogSearch(self.source, search.text) if search is not None and self.source is not None else None)
         self._grown()
@@ -99,13 +101,15 @@ class LogReader(LogPane):
             self._say(self._absent())
         elif not log.count:
             self._say("nothing was printed yet" if self.live else "it printed nothing")
-        elif seen is not Seen.SAME or not self.count:
-            if seen is Seen.ANEW:
+        elif (found := (log.beginnings, log.size)) != self._taken:
+            # Not what this look found: an earlier one may have been given up before it was taken.
+            if log.beginnings != self._taken[0]:
                 self._begin()
             self.pages.outdate(self.known - 1)
             if self.following or self.pages.has_tail:
                 await self._read_end(log)
             self._grow(log)
+            self._taken = found
 
     def _absent(self) -> str:
         if self.count or self.note == GONE:
