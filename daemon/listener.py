@@ -33,6 +33,8 @@ IN_FLIGHT = 64
 """Requests of one connection that may be worked on at once."""
 CHUNK = 16 * 1024
 """Bytes that are read at once: what one connection may have answered before others get their turn."""
+ALONE_SECONDS = 0.01
+"""So long nobody else has sent anything, where one client is taken to be the only one that asks."""
 BACKLOG = 256
 CATCH_UP = 1000
 """Events that a new subscriber is sent at most; one that is further behind fetches them as pages."""
@@ -54,6 +56,8 @@ class Listener:
         self.requests: set[asyncio.Task[None]] = set()
         self.room = _room()
         self.chunk = memoryview(bytearray(CHUNK))  # of all connections: each takes out what is its own at once
+        self._asker: Connection | None = None
+        self._asker_since = 0.0
         self._server: asyncio.Server | None = None
         self._bound: os.stat_result | None = None
 
@@ -79,6 +83,18 @@ class Listener:
             sock.close()
             raise errors.from_os_error(error, f"cannot listen on {path}") from error
         self._bound = path.lstat()
+
+    def hears_only(self, asking: "Connection") -> bool:
+        """Whether nobody else has sent anything for a while; those who only listen do not count."""
+        now = time.monotonic()
+        if asking is not self._asker:
+            self._asker, self._asker_since = asking, now
+        return now - self._asker_since > ALONE_SECONDS
+
+    def forget(self, gone: "Connection") -> None:
+        """It sends nothing any more."""
+        if self._asker is gone:
+            self._asker = None
 
     async def reopen_if_gone(self) -> None:
         """Bind again when somebody removed the socket."""
@@ -164,6 +180,7 @@ class Connection(asyncio.BufferedProtocol):
 
     def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002  asyncio names it
         self._listener.connections.discard(self)
+        self._listener.forget(self)
         self._listener.last_used = time.monotonic()
         for timer in (self._hello_timer, self._frame_timer):
             if timer is not None:
@@ -176,7 +193,7 @@ class Connection(asyncio.BufferedProtocol):
 
     def buffer_updated(self, nbytes: int) -> None:
         assert self._haste is not None, "nothing is read before the connection is made"
-        if len(self._listener.connections) == 1:
+        if self._listener.hears_only(self):
             self._haste.read(nbytes)
         else:  # while one is awaited the others are not heard
             self._take(nbytes)
