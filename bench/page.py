@@ -60,7 +60,7 @@ def conditions(figures: Sequence[Figure]) -> str:
     begin, end = (time.gmtime(when(one.begun for one in taken)) for when in (min, max))
     days = time.strftime("%Y-%m-%d %H:%M", begin) + time.strftime(" to %H:%M UTC" if begin != end else " UTC", end)
     return (
-        f"{days}, {taken[0].machine}; {' to '.join(map(str, {rounds[0]: 0, rounds[-1]: 0}))} rounds"
+        f"{days}, {taken[0].machine}; {' to '.join(map(str, dict.fromkeys((rounds[0], rounds[-1]))))} rounds"
         f"{', quick' if taken[0].quick else ''}; "
         f"load of the machine {min(one.load_least for one in taken):.1f} to {max(one.load_most for one in taken):.1f}."
     )

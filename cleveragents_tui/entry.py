@@ -69,7 +69,7 @@ def _here(place: bytes | None) -> int:
     gc.disable()
     # msgspec imports it where it is installed, and needs nothing of it on this Python: a fifth of a short command.
     sys.modules["typing_extensions"] = None  # type: ignore[assignment]  the documented way to keep a module out
-    from cleveragents_tui.cli import app  # noqa: PLC0415
+    from cleveragents_tui.cli import app  # noqa: PLC0415  as said
 
     del sys.modules["typing_extensions"]
     gc.freeze()
@@ -78,7 +78,7 @@ def _here(place: bytes | None) -> int:
     goes_on = place is not None and _has_daemon(place)
     code = app.run(sys.argv[1:])
     if place is not None and goes_on and _has_daemon(place):
-        from cleveragents_tui import warming  # noqa: PLC0415
+        from cleveragents_tui import warming  # noqa: PLC0415  as said
 
         warming.start(place)
     return code

@@ -42,7 +42,7 @@ STREAMS = 4
 REHEARSED = (["status"], ["plan", "list"], ["plan", "list", "--format", "json"])
 REHEARSALS = 10
 """Times; Python has adapted its code after eight."""
-
+PACKAGES = frozenset({"cleveragents_tui", "daemon", "store"})
 
 _FIXED = tuple(beginning.encode() for beginning in warming.FIXED)
 
@@ -77,8 +77,7 @@ def main(place: str, lock: int) -> None:
     """Listen at `place` until it is time to end; `lock` is the descriptor of the lock."""
     os.chdir("/")
     os.umask(0o077)
-    os.set_inheritable(lock, False)  # noqa: FBT003
-    _import_all()
+    import_all()
     files = _files()
     _rehearse()
     listener = _listen(place)
@@ -93,7 +92,7 @@ def main(place: str, lock: int) -> None:
     finally:
         with contextlib.suppress(OSError):
             if os.path.samestat(os.lstat(place), ours):
-                os.unlink(place)  # noqa: PTH108
+                os.unlink(place)  # noqa: PTH108  names are text here: they come from and go to system calls
 
 
 def _listen(place: str) -> socket.socket:
@@ -104,20 +103,17 @@ def _listen(place: str) -> socket.socket:
     """
     with contextlib.suppress(FileNotFoundError):
         if stat.S_ISSOCK(os.lstat(place).st_mode):
-            os.unlink(place)  # noqa: PTH108
+            os.unlink(place)  # noqa: PTH108  as above
     listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     listener.bind(place)
-    os.chmod(place, 0o600)  # noqa: PTH101
+    os.chmod(place, 0o600)  # noqa: PTH101  as above
     listener.listen(64)
-    listener.setblocking(False)  # noqa: FBT003
+    listener.settimeout(0)
     return listener
 
 
-def _import_all() -> None:
-    """Everything that some command imports, in the way in which `entry` begins."""
-    sys.modules["typing_extensions"] = None  # type: ignore[assignment]  as there
-    importlib.import_module("cleveragents_tui.cli.app")
-    del sys.modules["typing_extensions"]
+def import_all() -> None:
+    """Everything that some command imports."""
     for package in ("cleveragents_tui", "cleveragents_tui.cli"):
         for module in pkgutil.iter_modules(importlib.import_module(package).__path__):
             if not module.ispkg and module.name != "__main__":
@@ -138,16 +134,14 @@ def _files() -> dict[str, tuple[int, int]]:
 
     Of ours each file. What others wrote is installed: that changes the directory that all of it is in.
     """
-    ours = importlib.import_module("cleveragents_tui").__path__[0]
-    tree = os.path.dirname(ours)  # noqa: PTH120  many names, and they are looked at for each command
-    modules = [getattr(module, "__file__", None) or "" for module in list(sys.modules.values())]
-    own = [file for file in modules if file.startswith(tree)]
-    places = [place for place in sys.path if "site-packages" in place and os.path.isdir(place)]  # noqa: PTH112
+    modules = {name: getattr(module, "__file__", None) for name, module in list(sys.modules.items())}
+    own = [file for name, file in modules.items() if file and name.partition(".")[0] in PACKAGES]
+    places = [place for place in sys.path if "site-packages" in place and os.path.isdir(place)]  # noqa: PTH112  as above
     return {file: _version(file) for file in [*own, *places]}
 
 
 def _version(file: str) -> tuple[int, int]:
-    status = os.stat(file)  # noqa: PTH116
+    status = os.stat(file)  # noqa: PTH116  many files, for each command
     return status.st_ino, status.st_mtime_ns
 
 
@@ -337,7 +331,7 @@ def _anew(stream: io.TextIOWrapper, *, line_buffering: bool) -> io.TextIOWrapper
 
 def _heed(connection: socket.socket) -> None:
     """Be interrupted when the one who asked is, and end when it does: both are told by a signal of the socket."""
-    connection.setblocking(False)  # noqa: FBT003
+    connection.settimeout(0)
 
     def heard(_number: int, _frame: object) -> None:
         try:

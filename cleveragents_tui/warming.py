@@ -26,7 +26,7 @@ def start(place: bytes) -> None:
         return
     with contextlib.suppress(OSError):
         flags = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW
-        lock = os.open(os.path.join(directory, os.fsencode(LOCK)), flags, 0o600)  # noqa: PTH118
+        lock = os.open(os.path.join(directory, os.fsencode(LOCK)), flags, 0o600)  # noqa: PTH118  as above
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
             _spawn(place, lock)

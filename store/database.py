@@ -60,6 +60,7 @@ class Connection(Protocol):
     def execute(self, statements: str, bindings: Bindings | None = None) -> Cursor: ...
     def pragma(self, name: str, value: str | int | None = None) -> Any: ...
     def last_insert_rowid(self) -> int: ...
+    def changes(self) -> int: ...
     def config(self, op: int, *values: int) -> int: ...
     def set_busy_timeout(self, milliseconds: int) -> None: ...
     def close(self, force: bool = False) -> None: ...  # noqa: FBT001, FBT002  apsw's signature
@@ -141,6 +142,11 @@ class Transaction(Reader):
         self.now = clock.now()
         self.steady = clock.steady()
         self.events: list[Event] = []
+
+    def change(self, sql: str, bindings: Bindings) -> int:
+        """How many rows one statement changed."""
+        self._connection.execute(sql, bindings)
+        return self._connection.changes()
 
     def event(self, kind: str, *, plan_id: str | None = None, job_id: str | None = None, **detail: object) -> None:
         """Append an event in this transaction."""

@@ -22,7 +22,8 @@ def insert(tx: Transaction, plan: Plan, projects: Iterable[PlanProject]) -> None
 def update(tx: Transaction, plan: Plan, **changes: Value) -> Plan:
     """Change columns of a plan, which was read in this transaction; its revision grows, its `updated_at` is now."""
     changes = {**changes, "revision": plan.revision + 1, "updated_at": tx.now}
-    rows.update(tx, "plans", {"plan_id": plan.plan_id}, changes)
+    changed = rows.update(tx, "plans", {"plan_id": plan.plan_id}, changes)
+    assert changed, "a plan is never deleted"
     return msgspec.structs.replace(plan, **changes)
 
 

@@ -37,6 +37,7 @@ def _update_statement(table: str, key: tuple[str, ...], columns: tuple[str, ...]
     return f"UPDATE {table} SET {sets} WHERE {where}"
 
 
-def update(tx: Transaction, table: str, key: dict[str, Value], changes: dict[str, Value]) -> None:
-    """Set `changes` where every column of `key` has its value."""
-    tx.execute(_update_statement(table, tuple(key), tuple(changes)), [*changes.values(), *key.values()])
+def update(tx: Transaction, table: str, key: dict[str, Value], changes: dict[str, Value]) -> bool:
+    """Set `changes` where every column of `key` has its value; False when no row has."""
+    statement = _update_statement(table, tuple(key), tuple(changes))
+    return tx.change(statement, [*changes.values(), *key.values()]) > 0

@@ -10,7 +10,6 @@ import gc
 import importlib
 import os
 import pickle
-import pkgutil
 import selectors
 import signal
 import socket
@@ -20,7 +19,7 @@ import time
 import traceback
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 LONGEST = 1 << 17
 """Bytes of a request; what is longer has to be started in the ordinary way."""
@@ -123,7 +122,9 @@ def _read(readers: Sequence[int], arguments: Sequence[str], seconds: float) -> l
 
 def serve(control: socket.socket) -> None:
     """Fork a command for each request, until nobody can send one any more."""
-    _import_all()
+    warm: Any = importlib.import_module("cleveragents_tui.warm")
+    warm.import_all()
+    gc.freeze()
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # nobody here asks how they ended
     while True:
         message, descriptors, _, _ = socket.recv_fds(control, LONGEST, 4, socket.MSG_CMSG_CLOEXEC)
@@ -134,18 +135,6 @@ def serve(control: socket.socket) -> None:
             _carry_out(pickle.loads(message), descriptors)
         for descriptor in descriptors:
             os.close(descriptor)
-
-
-def _import_all() -> None:
-    """Everything that some command imports, in the way in which `cleveragents_tui.__main__` begins."""
-    sys.modules["typing_extensions"] = None  # type: ignore[assignment]  as there
-    importlib.import_module("cleveragents_tui.cli.app")
-    del sys.modules["typing_extensions"]
-    for package in ("cleveragents_tui", "cleveragents_tui.cli"):
-        for module in pkgutil.iter_modules(importlib.import_module(package).__path__):
-            if not module.ispkg and module.name != "__main__":
-                importlib.import_module(f"{package}.{module.name}")
-    gc.freeze()
 
 
 def _carry_out(request: Request, descriptors: Sequence[int]) -> None:

@@ -83,7 +83,6 @@ def _dispatch(session: Session, arguments: Sequence[str]) -> int:
         return completing.respond(session, session.environ[COMPLETE])
     bare = BARE.get(tuple(arguments))
     if not arguments and session.has_screen:
-        session.need_caller()
         arguments, bare = ["tui"], None
     if bare is None:
         from cleveragents_tui.cli import root  # noqa: PLC0415  click is imported there

@@ -21,9 +21,7 @@ def prune(session: Session, *, dry_run: bool, yes: bool) -> Result[views.PruneVi
 
     What a sandbox holds is kept under its plan's refs first. Asks on a terminal; what runs without one need not say --yes.
     """
-    if not yes and not dry_run and session.interactive:
-        session.need_caller()
-    if dry_run or (session.interactive and not yes):
+    if dry_run or (not yes and session.interactive):
         found = session.call(protocol.PlanPrune(dry_run=True), timeout=None)
         if dry_run or not any(entry.removed for entry in found.entries):
             return Result(found, prune_lines)

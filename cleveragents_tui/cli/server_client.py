@@ -83,7 +83,6 @@ def _read_token(session: Session) -> str:
         UsageError: there is none, or none that could be a token.
     """
     if session.interactive:
-        session.need_caller()
         line = str(click.prompt("Token", hide_input=True, err=True)).encode("utf-8", "surrogateescape")
     else:
         line = sys.stdin.buffer.readline(TOKEN_LIMIT + 1)

@@ -180,8 +180,15 @@ class Session:
 
     @property
     def interactive(self) -> bool:
-        """Whether somebody sits there who can be asked; by the process that was called."""
-        return sys.stdin.isatty() and self.out.stderr.isatty()
+        """Whether somebody sits there who can be asked.
+
+        Raises:
+            NeedsCallerError: there is, and this is not the process that was called, which can ask.
+        """
+        there = sys.stdin.isatty() and self.out.stderr.isatty()
+        if there:
+            self.need_caller()
+        return there
 
     @property
     def watched(self) -> bool:
@@ -201,9 +208,7 @@ class Session:
         """
         if yes:
             return False
-        if self.interactive:
-            self.need_caller()
-        else:
+        if not self.interactive:
             raise errors.UsageError(
                 f"`ca {self.command}` asks before it acts, and there is no terminal to ask on; say --yes",
                 suggestions=[f"ca {self.command} … --yes"],

@@ -1,15 +1,9 @@
 """`ca` on a terminal: it asks, shows progress in place, colours and pages."""
 
-import contextlib
-import fcntl
-import os
-import struct
-import subprocess
-import termios
-
 import pytest
 
-from tests.homes import CA, SECONDS, Done, Home, unchanged
+from tests import terminals
+from tests.homes import CA, Done, Home, unchanged
 
 ESCAPE = "\x1b["
 
@@ -18,34 +12,13 @@ def on_terminal(
     home: Home, *arguments: str, typed: str = "", columns: int = 100, rows: int = 30, **variables: str
 ) -> Done:
     """Run `ca` with a terminal as all of its streams; `typed` waits in its input from the start."""
-    ours, theirs = os.openpty()
-    fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", rows, columns, 0, 0))
     environ = {
         **home.environ_of(f"{columns} columns", *arguments),
         "TERM": "xterm-256color",
         "PAGER": "cat",
         **variables,
     }
-    with subprocess.Popen(
-        [*CA, *arguments],
-        stdin=theirs,
-        stdout=theirs,
-        stderr=theirs,
-        env=environ,
-        cwd=home.work,
-        start_new_session=True,
-    ) as process:
-        os.close(theirs)
-        os.write(ours, typed.encode())
-        seen = bytearray()
-        with contextlib.suppress(OSError):  # the terminal is gone with the last process that has it
-            while chunk := os.read(ours, 65536):
-                seen += chunk
-        process.wait(SECONDS)
-    os.close(ours)
-    text = seen.decode(errors="replace").replace("\r\n", "\n")
-    assert "Traceback" not in text, text
-    return Done(process.returncode, text, "")
+    return terminals.on_terminal([*CA, *arguments], environ, home.work, typed, columns, rows)
 
 
 def test_apply_shows_what_it_is_about_to_do_and_asks(shared: Home) -> None:

@@ -10,7 +10,6 @@ import re
 import shutil
 import signal
 import socket
-import struct
 import subprocess
 import sys
 import termios
@@ -24,6 +23,7 @@ import pytest
 from cleveragents_tui import entry
 from cleveragents_tui.cli.session import NEED_CALLER
 from store import paths
+from tests import terminals
 from tests.cli.test_json import VERBS, World, build
 from tests.homes import CA, SECONDS, Done, Home, is_new, unmeasured
 from tests.waiting import wait_until
@@ -206,28 +206,10 @@ def test_a_terminal_shows_the_same(pair: Pair, line: list[str], variables: dict[
     assert here.out.strip()
 
 
-def on_terminal(home: Home, *command: str, typed: str = "", **more: str) -> Done:
+def on_terminal(home: Home, *command: str, **more: str) -> Done:
     """Run it with a terminal of ten lines as all of its streams."""
-    ours, theirs = os.openpty()
-    fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 10, 100, 0, 0))
-    with subprocess.Popen(
-        command,
-        stdin=theirs,
-        stdout=theirs,
-        stderr=theirs,
-        env={**allowed(home), "TERM": "xterm-256color", "PAGER": "cat", **more},
-        cwd=home.work,
-        start_new_session=True,
-    ) as process:
-        os.close(theirs)
-        os.write(ours, typed.encode())
-        seen = bytearray()
-        with contextlib.suppress(OSError):  # the terminal is gone with the last process that has it
-            while chunk := os.read(ours, 65_536):
-                seen += chunk
-        process.wait(SECONDS)
-    os.close(ours)
-    return Done(process.returncode, seen.decode(), "")
+    environ = {**allowed(home), "TERM": "xterm-256color", "PAGER": "cat", **more}
+    return terminals.on_terminal(command, environ, home.work, rows=10)
 
 
 @pytest.mark.parametrize(
