@@ -705,6 +705,51 @@ def test_one_who_asks_in_a_row_keeps_nobody_waiting(tmp_path: Path, monkeypatch:
     asyncio.run(scene())
 
 
+def test_one_who_asks_in_a_row_is_awaited_beside_others_that_only_listen(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Two answers in one turn of the loop: the second question was taken where it was awaited."""
+    monkeypatch.setattr(haste, "WINDOW", 1000.0)
+    path = tmp_path / "s"
+    awaited = threading.Event()
+    turns = 0
+    last = -1
+
+    def answer(_call: Call, _request: protocol.Ping) -> str:
+        nonlocal last
+        if turns == last:
+            awaited.set()
+        last = turns
+        return "pong"
+
+    def ask_in_a_row() -> bool:
+        with daemons.Wire(path) as wire:
+            return any(wire.call(PING) == "pong" and awaited.is_set() for _ in range(100_000))
+
+    async def scene() -> bool:
+        made, _ = bound(path, answer)
+        await made.open()
+        reader, writer = await asyncio.open_unix_connection(str(path))
+        writer.write(pack(HELLO))
+        assert isinstance(await receive(reader), protocol.Hello)
+
+        def turn() -> None:
+            nonlocal turns, handle
+            turns += 1
+            handle = loop.call_soon(turn)
+
+        loop = asyncio.get_running_loop()
+        handle = loop.call_soon(turn)
+        try:
+            return await asyncio.to_thread(ask_in_a_row)
+        finally:
+            handle.cancel()
+            writer.close()
+            await made.close()
+
+    assert asyncio.run(scene())
+
+
 # --- its place ---------------------------------------------------------------------------------------------------------
 
 
