@@ -302,7 +302,7 @@ class Dashboard(Keyboard):
         """A verb that failed by a defect is not silent; what was typed while one was carried out comes now."""
         self.own_up(event)
         if event.state in {WorkerState.SUCCESS, WorkerState.ERROR, WorkerState.CANCELLED}:
-            self.call_later(self.has_closed)
+            self.call_later(self.has_ended)
 
     def _say_messages(self) -> None:
         while self.link.messages:

@@ -90,6 +90,11 @@ class Keyboard(App[None]):
             self._followed = None  # the key has closed what it went to
         await self._look_again()
 
+    async def has_ended(self) -> None:
+        """Some worker is done; if it is the one that was begun, it opens nothing any more."""
+        if self._opening is not None and self._opening.is_finished:
+            await self.has_closed()
+
     @on(KeyDone)
     async def _key_done(self, done: KeyDone) -> None:
         if not (done.again and done.target.post_message(KeyDone(done.target, again=False))):

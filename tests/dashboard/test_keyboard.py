@@ -4,6 +4,7 @@ import pytest
 from textual.events import Key
 from textual.widgets import Input
 
+from cleveragents_tui.dashboard import keyboard
 from cleveragents_tui.dashboard.palette import Palette
 from cleveragents_tui.dashboard.screens.action_form import ActionForm
 from cleveragents_tui.dashboard.screens.plans import PlansRoom
@@ -73,6 +74,21 @@ def test_what_is_typed_while_one_dialog_follows_another_is_for_the_second(home: 
     async def play(seat: Seat) -> None:
         burst(seat, "na/tmp/x")
         await seat.until(lambda: isinstance(seat.app.screen, ActionForm) and typed(seat, "/tmp/x"))
+
+    sit(home, play)
+
+
+def test_what_happens_meanwhile_holds_no_key_of_a_dialog_back(home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Keys wait for the worker that opens something; those that fetch what has changed come and go."""
+    monkeypatch.setattr(keyboard, "PATIENCE", 1000.0)
+
+    async def play(seat: Seat) -> None:
+        await seat.press("colon")
+        await seat.until(lambda: isinstance(seat.app.screen, Palette))
+        await seat.app.run_worker(seat.app.link.call(protocol.Ping())).wait()
+        await seat.pilot.pause()
+        burst(seat, "theme")
+        await seat.until(lambda: typed(seat, "theme"))
 
     sit(home, play)
 

@@ -699,3 +699,44 @@ def test_the_palette_finds_verbs_plans_and_themes(desk: Home) -> None:
         await seat.until(lambda: seat.app.theme == "nord")
 
     sit(desk, play)
+
+
+def test_times_go_on_while_the_list_is_hidden(desk: Home) -> None:
+    """On a narrow terminal the plan that runs has the screen for itself; no event comes while its step waits."""
+    gate = desk.gate()
+    plan = desk.use(desk.action(gate.command), desk.repository(), code=None)
+    gate.wait()
+
+    async def play(seat: Seat) -> None:
+        await go_to(seat, plan)
+        await seat.press("enter")
+        await seat.until(lambda: room(seat).has_class("-opened"))
+        seen: set[str] = set()
+        await seat.until(lambda: seen.add(seat.text()) or len(seen) > 4)
+        gate.open()
+        await reaches(seat, "execute", "complete")
+
+    sit(desk, play, size=(80, 24))
+
+
+def test_only_a_prune_that_was_wanted_is_echoed_as_one(home: Home) -> None:
+    plan, _ = executed(home)
+    home.run("plan", "cancel", plan, "--yes")
+
+    async def play(seat: Seat) -> None:
+        await seat.press("colon")
+        await seat.until(lambda: isinstance(seat.app.screen, Palette))
+        await seat.press(*"prune", "enter")
+        await seat.sees("Remove these?", plan)
+        await seat.press("n")
+        await seat.until(lambda: seat.app.screen is room(seat))
+        assert seat.app.echoed == "ca plan prune --dry-run"
+        await seat.press("colon")
+        await seat.until(lambda: isinstance(seat.app.screen, Palette))
+        await seat.press(*"prune", "enter")
+        await seat.sees("Remove these?", plan)
+        await seat.press("y")
+        await seat.until(lambda: seat.app.echoed == "ca plan prune --yes")
+        assert home.data("plan", "prune", "--dry-run")["entries"] == []
+
+    sit(home, play)

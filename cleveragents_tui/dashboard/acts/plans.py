@@ -131,12 +131,13 @@ async def prune(app: "Dashboard", _subject: object) -> None:
     found = await app.link.call(protocol.PlanPrune(dry_run=True), timeout=None)
     look = Look(width=_width(app), colour=True, now=app.now())
     shown = lines(plan_prune.prune_lines(found, look))
+    app.echo("ca plan prune --dry-run")
     if not any(entry.removed for entry in found.entries):
         await app.push_screen_wait(Text("Nothing to prune", shown))
     elif await app.push_screen_wait(Question("Remove these?", *shown, yes="Remove")):
         done = await app.link.call(protocol.PlanPrune(), timeout=None)
         app.notify(f"freed {wording.size(done.freed)}", markup=False)
-    app.echo("ca plan prune --dry-run" if not any(entry.removed for entry in found.entries) else "ca plan prune --yes")
+        app.echo("ca plan prune --yes")
 
 
 # --- looking ----------------------------------------------------------------------------------------------------------------

@@ -132,7 +132,9 @@ On a narrow terminal enter opens a plan, and escape goes back to the list.
     def _tick_if_needed(self) -> None:
         """Each second while what is seen changes with it; nothing of a daemon that is gone goes on."""
         assert self._ticking is not None
-        if self.board.changing and self.dashboard.pulse.up and self.is_current:
+        shown = self.pane.plan  # the list, and its line in it, may be hidden
+        changing = self.board.changing or (shown is not None and shown.state == "processing")
+        if changing and self.dashboard.pulse.up and self.is_current:
             self._ticking.resume()
         else:
             self._ticking.pause()
