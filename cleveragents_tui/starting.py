@@ -19,6 +19,7 @@ import msgspec
 from cleveragents_tui.client import Client, ConnectionLostError, NoDaemonError, VersionSkewError, connect
 from daemon import protocol, views
 from store import errors
+from store.paths import Paths, resolve
 from store.version import VERSION
 
 _TAKING_OVER = f"the daemon is version {{}}; {VERSION} takes over, and running steps go on"
@@ -36,8 +37,9 @@ def bring_up(found: Client | None, path: Path, environ: Mapping[str, str], annou
     deadline = time.monotonic() + DRAINING_SECONDS
     # The one that comes next may have been started by an older program that waited as we do.
     while found is None or time.monotonic() < deadline:
-        if found is None:
-            _check_may_start(path, environ)
+        if found is None and not _may_start(environ):
+            found = _without_start(path, environ)
+        elif found is None:
             found = start(path, environ)
             announce(f"started the daemon (pid {found.hello.pid})")
         elif found.hello.draining:
@@ -83,13 +85,15 @@ def _may_start(environ: Mapping[str, str]) -> bool:
     return environ.get("CLEVERAGENTS_NO_AUTOSTART") != "1"
 
 
-def _check_may_start(path: Path, environ: Mapping[str, str]) -> None:
-    if not _may_start(environ):
+def _without_start(path: Path, environ: Mapping[str, str]) -> Client:
+    found = recall(resolve(environ), environ)
+    if found is None:
         raise errors.DaemonUnavailableError(
             "the daemon is not running, and CLEVERAGENTS_NO_AUTOSTART forbids starting it",
             detail={"socket": str(path)},
             suggestions=["ca daemon start"],
         )
+    return found
 
 
 def end(client: Client, path: Path) -> None:
@@ -159,6 +163,19 @@ def _start(path: Path, environ: Mapping[str, str]) -> Client | None:
         return connect(path)
     except (NoDaemonError, ConnectionLostError):
         return None
+
+
+def recall(paths: Paths, environ: Mapping[str, str]) -> Client | None:
+    """The daemon whose socket somebody removed: it has bound it again; None when none runs.
+
+    Raises:
+        DaemonUnavailableError: one runs, and nobody can talk to it.
+    """
+    # What is asked here costs as much as a start of the daemon, and who ended in order has removed the file.
+    if paths.pid_file.exists() and _run("recall", "recalled", "the daemon is lost", environ)["there"]:
+        with contextlib.suppress(NoDaemonError, ConnectionLostError):
+            return connect(paths.socket)
+    return None
 
 
 class Examination(msgspec.Struct, frozen=True):

@@ -1,4 +1,4 @@
-"""What `python -P -m daemon start|run|examine|repair|server …` does: one JSON line on stdout says how it went."""
+"""What `python -P -m daemon start|recall|run|examine|repair|server …` does: one JSON line on stdout says how it went."""
 
 import contextlib
 import json
@@ -14,6 +14,8 @@ from daemon import detach, main, repairing
 from store import errors, paths
 
 START_SECONDS = 20.0
+RECALL_SECONDS = 5.0
+"""How long a daemon that lost its socket may take to bind it again."""
 LEAVING_SECONDS = 5.0
 """How long a daemon that failed to start may take to let go of its home."""
 
@@ -50,8 +52,27 @@ def start() -> dict[str, object]:
         return {"pid": pid, "socket": str(home.socket)}
 
 
+def recall() -> bool:
+    """Whether a daemon takes connections, one that lost its socket after it was told.
+
+    Raises:
+        DaemonUnavailableError: one has the home, and nobody can talk to it.
+    """
+    home = paths.resolve()
+    there = _answers(home, time.monotonic() + RECALL_SECONDS)
+    if not there:
+        lock = detach.InstanceLock.acquire(home.lock_file)
+        if lock is None:
+            raise errors.DaemonUnavailableError(
+                f"a daemon runs, and nobody listens at {home.socket}", suggestions=["ca daemon logs"]
+            )
+        lock.release()
+    return there
+
+
 def _answers(home: paths.Paths, deadline: float) -> bool:
     """Whether the daemon that has the home takes connections, now or soon; not if it was one that left meanwhile."""
+    told = False
     while time.monotonic() < deadline:
         with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as sock, contextlib.suppress(OSError):
             sock.settimeout(START_SECONDS)
@@ -60,6 +81,7 @@ def _answers(home: paths.Paths, deadline: float) -> bool:
         if (lock := detach.InstanceLock.acquire(home.lock_file)) is not None:
             lock.release()
             return False
+        told = told or detach.PidFile.recall(home.pid_file)
         time.sleep(0.02)
     return False
 
@@ -115,6 +137,8 @@ def cli(arguments: list[str]) -> int:
         match arguments:
             case ["start"]:
                 print(json.dumps({"ready": start()}))  # noqa: T201  this is the command's output
+            case ["recall"]:
+                print(json.dumps({"recalled": {"there": recall()}}))  # noqa: T201  this is the command's output
             case ["run"]:
                 run()
             case ["examine"]:
@@ -127,7 +151,7 @@ def cli(arguments: list[str]) -> int:
 
                 team.carry_out(rest)
             case _:
-                raise errors.UsageError("python -P -m daemon start|run|examine|repair|server")
+                raise errors.UsageError("python -P -m daemon start|recall|run|examine|repair|server")
     except errors.CleverAgentsError as error:
         if arguments == ["run"] or arguments[:2] == ["server", "serve"]:
             print("\n  → ".join([error.message, *error.suggestions]), file=sys.stderr)  # noqa: T201  for who started it

@@ -142,6 +142,15 @@ class PidFile(msgspec.Struct, frozen=True, kw_only=True):
         return info
 
     @staticmethod
+    def recall(path: Path) -> bool:
+        """Tell the process that the file names that its socket is gone; False when it does not live."""
+        info = PidFile.holder(path)
+        if info is not None:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(info.pid, signal.SIGHUP)
+        return info is not None
+
+    @staticmethod
     def remove(path: Path) -> None:
         """Remove the file if it names this process."""
         info = PidFile.read(path)

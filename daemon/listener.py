@@ -97,7 +97,7 @@ class Listener:
             self._asker = None
 
     async def reopen_if_gone(self) -> None:
-        """Bind again when somebody removed the socket."""
+        """Bind again when somebody removed the socket; what cannot be done now is tried again by the next call."""
         path = self.daemon.paths.socket
         try:
             here = path.lstat()
@@ -107,7 +107,11 @@ class Listener:
             log.warning("the socket %s is gone; binding it again", path)
             if self._server is not None:
                 self._server.close()
-            await self.open()
+            try:
+                self.daemon.paths.create()
+                await self.open()
+            except errors.CleverAgentsError as error:
+                log.error("the daemon cannot be reached: %s", error.message)  # noqa: TRY400  the message says it all
 
     async def close(self) -> None:
         """Take no more connections and requests, let those that began end, remove the socket."""

@@ -233,11 +233,12 @@ class _Main:
             earlier.close()
 
     def _reload(self) -> None:
-        log.info("SIGHUP: configuration and log are opened again")
+        log.info("SIGHUP: configuration, log and socket are opened again")
         _open_log(self._paths)
         self._open_stacks()
         self._apply_log_level()
         self._sync.notice_settings()
+        self._reopening = asyncio.create_task(self._listener.reopen_if_gone(), name="socket")
 
     def _apply_log_level(self) -> None:
         logging.getLogger().setLevel(str(self._config.value("core.log-level")).upper())

@@ -143,8 +143,11 @@ class Session:
         try:
             found = clients.connect(self.paths.socket)
         except (clients.NoDaemonError, clients.ConnectionLostError):  # the latter is one that has just died
-            return None
-        self._mention_version(found)
+            from cleveragents_tui import starting  # noqa: PLC0415  as below
+
+            found = starting.recall(self.paths, self.environ)
+        if found is not None:
+            self._mention_version(found)
         return found
 
     def _mention_version(self, found: clients.Client) -> None:

@@ -1,8 +1,10 @@
 """`ca daemon`, `ca status` and `ca diagnostics`: the process in the background, as its user meets it."""
 
 import os
+import shutil
 import signal
 import stat
+from collections.abc import Callable
 from pathlib import Path
 
 import psutil
@@ -155,6 +157,51 @@ def test_killed_daemon_is_replaced_by_the_next_command(home: Home) -> None:
 
     assert home.plan(plan) == shown
     home.until(lambda: len(home.processes()) == 1)  # git may be at work for a moment
+
+
+def remove_socket(run: Path) -> None:
+    (run / "daemon.sock").unlink()
+
+
+def remove_directory(run: Path) -> None:
+    shutil.rmtree(run)
+
+
+@pytest.mark.parametrize("remove", [remove_socket, remove_directory], ids=lambda remove: remove.__name__)
+def test_daemon_whose_socket_vanished_is_found_again_by_every_command(
+    home: Home, remove: Callable[[Path], None]
+) -> None:
+    """It is told by the first one that misses it, and is neither taken for dead nor started twice."""
+    pid = home.data("daemon", "start")["pid"]
+    run = home.home / "run"
+
+    remove(run)
+    assert home.data("daemon", "status")["pid"] == pid
+    remove(run)
+    assert home.data("plan", "list")["plans"] == []
+    remove(run)
+    assert home.data("plan", "list", env={"CLEVERAGENTS_NO_AUTOSTART": "1"})["plans"] == []
+    assert stat.S_IMODE(run.stat().st_mode) == 0o700
+    remove(run)
+    assert home.data("daemon", "stop")["pid"] == pid
+    home.until(lambda: not home.processes())
+
+
+def test_daemon_lives_on_when_its_socket_cannot_be_bound_again(home: Home) -> None:
+    """What is in the way is named and left alone; once it is gone, the same daemon answers."""
+    pid = home.data("daemon", "start")["pid"]
+    place = home.home / "run" / "daemon.sock"
+    place.unlink()
+    place.mkdir()
+
+    os.kill(pid, signal.SIGHUP)
+    home.until(lambda: "the daemon cannot be reached" in home.run("daemon", "logs").out)
+    error = home.error("plan", "list", code=5)
+    assert str(place) in error["message"]
+    assert place.is_dir()
+
+    place.rmdir()
+    assert home.data("daemon", "status")["pid"] == pid
 
 
 def test_start_returns_inside_of_a_command_substitution(home: Home) -> None:

@@ -808,7 +808,7 @@ def test_another_user_is_refused_even_with_an_open_door() -> None:
 
 def bound(path: Path, ping: Handler = lambda _call, _request: "pong") -> tuple[listener.Listener, Callable[[], None]]:
     """A listener at this place, in this process, without a daemon behind it."""
-    where = cast("paths.Paths", SimpleNamespace(socket=path))
+    where = cast("paths.Paths", SimpleNamespace(socket=path, create=lambda: None))
     serving = cast("Serving", SimpleNamespace(paths=where, draining=False, version="x"))
     made = listener.Listener(serving, {protocol.Ping: ping})
     return made, lambda: path.unlink(missing_ok=True)
@@ -895,8 +895,8 @@ def test_what_took_the_place_of_the_socket_is_left_alone(tmp_path: Path, make: C
         remove()
         make(path)
         before = fingerprint(path)
-        with contextlib.suppress(errors.CleverAgentsError):
-            await made.reopen_if_gone()
+        await made.reopen_if_gone()
+        assert fingerprint(path) == before
         await made.close()
         assert fingerprint(path) == before
 
