@@ -4,9 +4,9 @@ from collections.abc import Mapping, Sequence
 
 from daemon import profiles, show, views
 from daemon.decisions import GUIDANCE
-from store import damage
+from store import damage, jobs
 from store.clock import rfc3339
-from store.records import Decision, Failure, Plan, PlanProject, Step
+from store.records import AsyncJob, Decision, Failure, Plan, PlanProject, Step
 from store.states import Phase, State, StepState
 
 _OVER = {StepState.SUCCEEDED, StepState.SKIPPED}
@@ -21,6 +21,7 @@ def explain(
     steps: Sequence[Step],
     decisions: Sequence[Decision],
     failures: Sequence[Failure],
+    job: AsyncJob | None,
     holders: Mapping[str, str],
     commands: Sequence[str],
 ) -> views.PlanExplainView:
@@ -32,6 +33,7 @@ def explain(
         steps: Its steps in order.
         decisions: Everything that was decided, oldest first.
         failures: Every error in which one of its phases ended, oldest first.
+        job: The one that is not over.
         holders: For each project whose lock keeps its Apply waiting, who has it.
         commands: What makes sense now.
     """
@@ -48,7 +50,7 @@ def explain(
         phase=plan.phase,
         state=plan.state,
         summary=f"{plan.name} uses {plan.action} on {where}{_goal(plan, decisions)}. "
-        f"It is {plan.position}: {_standing(plan, steps)}",
+        f"It is {plan.position}: {_standing(plan, steps, job)}",
         reasons=told,
         decisions=[show.decision(one) for one in decisions if not one.superseded],
         next=[views.NextView(command, _effect(command.split(" ")[2], plan, steps)) for command in commands],
@@ -62,13 +64,20 @@ def _goal(plan: Plan, decisions: Sequence[Decision]) -> str:
     return f" ({goal})" if goal and goal != plan.action else ""
 
 
-def _standing(plan: Plan, steps: Sequence[Step]) -> str:  # noqa: PLR0911  a table, one line a position
+def _awaited(job: AsyncJob | None) -> str:
+    """What a queued job needs."""
+    if job is None or job.schema_version <= jobs.PAYLOAD_VERSION:
+        return "a free worker"
+    return f"the newer program that queued it (payload version {job.schema_version})"
+
+
+def _standing(plan: Plan, steps: Sequence[Step], job: AsyncJob | None) -> str:  # noqa: PLR0911  a table, one line a position
     profile = f"profile {plan.automation_profile}"
     match plan.phase, plan.state:
         case Phase.STRATEGIZE, State.QUEUED if plan.job_id is None:
             return f"nothing was begun, for {profile} waits for you."
         case phase, State.QUEUED:
-            return f"{_title(phase)} waits for a free worker."
+            return f"{_title(phase)} waits for {_awaited(job)}."
         case phase, State.PROCESSING:
             running = [step.step_id for step in steps if step.state is StepState.RUNNING]
             return f"{_title(phase)} is under way{f', in step {running[0]}' if running else ''}."

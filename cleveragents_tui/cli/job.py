@@ -1,5 +1,6 @@
 """`ca job`: phases of plans, as the daemon works on them."""
 
+import time
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
@@ -126,12 +127,17 @@ class _Output:
 @click.option("--timeout", type=click.FloatRange(min=0), metavar="S", help="Give up after so many seconds (exit 124).")
 def wait(session: Session, jobs: Sequence[str], timeout: float | None) -> Result[Any]:
     """Wait until a job is over; the exit code tells how it ended."""
-    return each(session, jobs, lambda job: _wait(session, job, timeout), noun="job")
+    deadline = None if timeout is None else time.monotonic() + timeout
+    return each(session, jobs, lambda job: _wait(session, job, deadline), noun="job")
 
 
-def _wait(session: Session, job: str, timeout: float | None) -> Result[Any]:
+def _wait(session: Session, job: str, deadline: float | None) -> Result[Any]:
+    def until_over(connection: client.Client) -> views.JobView:
+        left = None if deadline is None else max(0.0, deadline - time.monotonic())
+        return connection.call(protocol.JobWait(job=job, timeout=left), timeout=None)
+
     try:
-        found = session.call(protocol.JobWait(job=job, timeout=timeout), timeout=None)
+        found = staying_connected(session, until_over, f"ca job wait {job}")
     except errors.TimedOutError as error:
         return Result(None, None, exit_code=TIMED_OUT, error=ErrorBody.of(error))
     return _ended(found)

@@ -94,21 +94,22 @@ def explain(call: Call, request: protocol.PlanExplain) -> views.PlanExplainView:
     db = call.services.db.read
     plan = lookup.plan(db, request.plan)
     steps = plans.steps(db, plan.plan_id)
+    own = jobs.open_of_plan(db, plan.plan_id)
     return explaining.explain(
         plan,
         projects=plans.projects(db, plan.plan_id),
         steps=steps,
         decisions=plans.decisions(db, plan.plan_id),
         failures=plans.failures(db, plan.plan_id),
-        holders=_holders(call, plan),
+        job=own,
+        holders=_holders(call, plan, own),
         commands=show.plan(db, plan).next,
     )
 
 
-def _holders(call: Call, plan: Plan) -> dict[str, str]:
+def _holders(call: Call, plan: Plan, own: AsyncJob | None) -> dict[str, str]:
     """Who holds the projects that an Apply under way waits for."""
     db = call.services.db.read
-    own = jobs.open_of_plan(db, plan.plan_id)
     if plan.phase is not Phase.APPLY or own is None:
         return {}
     held = [

@@ -37,6 +37,7 @@ class Request(msgspec.Struct, frozen=True):
 
 async def run(context: Context) -> None:
     """Merge, check, journal, write."""
+    context.token.check()  # what is only to be stopped may ask for what this program does not know
     request = damage.document(context.claim.job, "payload_json", Request)
     await _lock_projects(context)
     entries = journals.entries(context.db.read, context.plan.plan_id)

@@ -16,7 +16,7 @@ WHERE job_id = (
     SELECT job.job_id
     FROM async_jobs AS job
     WHERE job.status = 'queued'
-        AND job.schema_version <= :payload_version
+        AND (job.schema_version <= :payload_version OR job.cancel_requested_at IS NOT NULL)
         AND (
             job.phase <> 'execute'
             OR job.depth > 0

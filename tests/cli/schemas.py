@@ -626,6 +626,7 @@ CODES: Final = [
     "tls",
     "sync_conflict",
     "disk_full",
+    "payload_version",
     "permission_denied",
     "stuck",
     "internal",

@@ -1,5 +1,13 @@
 """`ca job`: what the daemon works on, phase by phase."""
 
+import os
+import signal
+from typing import cast
+
+import apsw
+import psutil
+
+from store.database import Connection
 from tests.homes import SECONDS, Home
 
 
@@ -163,3 +171,39 @@ def test_idle_workers_are_woken_at_once(home: Home) -> None:
     for _ in range(3):
         plan = home.use(action, root)
         assert home.position(plan) == "execute/complete"
+
+
+def test_wait_goes_on_when_the_daemon_is_killed_or_replaced(home: Home) -> None:
+    gate = home.gate()
+    plan = home.use(home.action(gate.command), home.repository(), code=None)
+    gate.wait()
+    job = home.plan(plan)["job_id"]
+    waiting = home.spawn("job", "wait", job, "--format", "json")
+    home.until(lambda: psutil.Process(waiting.pid).net_connections("unix"))
+
+    os.kill(home.data("daemon", "status")["pid"], signal.SIGKILL)
+    home.data("daemon", "start")
+    home.data("daemon", "restart")
+    gate.open()
+
+    out, err = waiting.communicate(timeout=SECONDS)
+    assert waiting.returncode == 0, (out, err)
+    assert b'"status":"succeeded"' in out
+
+
+def test_job_that_a_newer_program_queued_is_cancelled_with_what_runs_for_it(home: Home) -> None:
+    """It waits for that program, and says so; to be stopped it needs nothing that this one does not know."""
+    gate = home.gate()
+    plan = home.use(home.action(gate.command), home.repository(), code=None)
+    gate.wait()
+    home.data("daemon", "stop")
+    connection = cast("Connection", apsw.Connection(str(home.home / "data" / "store.db")))
+    connection.execute("UPDATE async_jobs SET schema_version = 2 WHERE status = 'queued'")
+    connection.close()
+
+    assert "the newer program that queued it (payload version 2)" in home.data("plan", "explain", plan)["summary"]
+    assert home.error("plan", "execute", plan, code=1)["code"] == "payload_version"
+
+    home.data("plan", "cancel", plan, "--yes")
+    assert home.position(plan) == "execute/cancelled"
+    home.until(lambda: not home.processes(having="CA_JOB_ID"))

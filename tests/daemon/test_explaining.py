@@ -41,7 +41,14 @@ def explained(phase: Phase, state: State, *, job_id: str | None = "j") -> views.
     plan = new_plan("p", phase=phase, state=state, job_id=job_id, error_json=error, diff_json=CHANGE)
     step = Step(plan.plan_id, "s1", 0, "", "run", "{}", StepState.RUNNING, 1, *([None] * 9))
     return explaining.explain(
-        plan, projects=[], steps=[step], decisions=[], failures=[], holders={}, commands=show.next_commands(plan)
+        plan,
+        projects=[],
+        steps=[step],
+        decisions=[],
+        failures=[],
+        job=None,
+        holders={},
+        commands=show.next_commands(plan),
     )
 
 
