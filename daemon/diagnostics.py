@@ -46,7 +46,12 @@ async def run(daemon: Daemon, *, repair: bool) -> views.DiagnosticsView:
 
 def _store(daemon: Daemon) -> views.CheckView:
     path = daemon.paths.database
-    return ok("store", f"{path}, {path.stat().st_size / 1024**2:.1f} MiB, SQLite {database.sqlite_version()}")
+    try:
+        size = path.stat().st_size / 1024**2
+    except FileNotFoundError:
+        text = f"{path} is gone; what changes now is lost when the daemon ends"
+        return checks.error("store", text, f"ca daemon stop, then: {checks.REPAIR}")
+    return ok("store", f"{path}, {size:.1f} MiB, SQLite {database.sqlite_version()}")
 
 
 async def _integrity(daemon: Daemon) -> views.CheckView:
@@ -93,7 +98,10 @@ def _cannot(found: list[soundness.Finding]) -> str:
 
 def _socket(daemon: Daemon) -> views.CheckView:
     path = daemon.paths.socket
-    found = path.lstat()
+    try:
+        found = path.lstat()
+    except FileNotFoundError:
+        return checks.error("socket", f"{path} is gone; whoever misses it next has it bound again", "ca daemon status")
     if not stat.S_ISSOCK(found.st_mode) or found.st_uid != os.getuid() or found.st_mode & 0o077:
         return checks.error("socket", f"{path} is not a socket of yours with mode 600", "ca daemon restart")
     wanted = daemon.paths.run / "daemon.sock"

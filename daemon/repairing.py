@@ -62,9 +62,8 @@ def repair(paths: Paths) -> str:
             suggestions=damage.suggestions[-1:],
         )
     aside = restoring.exchange(paths.database, copy)
-    return (
-        f"the damaged store is now {aside}; in its place is the copy of {_date(copy)}. What happened since is not in it"
-    )
+    told = f"the damaged store is now {aside}" if aside.exists() else "the store was gone"
+    return f"{told}; in its place is the copy of {_date(copy)}. What happened since is not in it"
 
 
 def _damage(paths: Paths) -> errors.CleverAgentsError | None:

@@ -124,14 +124,12 @@ def reading(path: Path, clock: Clock) -> Generator[Reader]:
     Raises:
         CleverAgentsError: SQLite's errors as ours.
     """
-    connection = cast("Connection", apsw.Connection(str(path), flags=apsw.SQLITE_OPEN_READONLY))
     try:
-        connection.set_busy_timeout(2000)
-        yield Reader(connection, clock)
+        with contextlib.closing(apsw.Connection(str(path), flags=apsw.SQLITE_OPEN_READONLY)) as opened:
+            opened.set_busy_timeout(2000)
+            yield Reader(cast("Connection", opened), clock)
     except apsw.Error as error:
         raise from_sqlite(error) from error
-    finally:
-        connection.close()
 
 
 class Transaction(Reader):
@@ -339,6 +337,6 @@ def from_sqlite(error: apsw.Error) -> errors.CleverAgentsError:
             "the store cannot be written: the disk is full",
             suggestions=["free some space and run the same command again"],
         )
-    if isinstance(error, (apsw.CorruptError, apsw.NotADBError)):
+    if isinstance(error, (apsw.CorruptError, apsw.NotADBError, apsw.CantOpenError)):
         return errors.StoreDamagedError(f"the store is damaged: {error}", suggestions=["ca diagnostics"])
     return errors.InternalError(f"the store refused a statement: {error}")

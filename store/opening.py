@@ -36,6 +36,7 @@ def open_store(path: Path, backups: Path, clock: Clock, *, migrations: Path = MI
     with _translated(path, backups):
         restoring.finish(path)
         if not os.path.lexists(path):
+            _check_remains(path, backups)
             database_file.create(path, steps, APPLICATION_ID, {"clean": "1"})
         writer = _connect(path, apsw.SQLITE_OPEN_READWRITE)
         try:
@@ -73,13 +74,14 @@ def _translated(path: Path, backups: Path) -> Generator[None]:
 def examine(path: Path, backups: Path, *, migrations: Path = MIGRATIONS) -> None:
     """Raise what `open_store` would refuse the store with, every page of it read; the store is not changed.
 
-    For a process that has the home to itself; a store that is not there yet is fine.
+    For a process that has the home to itself; a home that never had one is fine.
 
     Raises:
         NewerStoreError, StoreDamagedError, PermissionDeniedError, …: as `open_store`.
     """
     database_file.check_library()
     if not os.path.lexists(path):
+        _check_remains(path, backups)
         return
     with _translated(path, backups):
         connection = _connect(path, apsw.SQLITE_OPEN_READONLY)
@@ -143,6 +145,18 @@ def _settle_clock(connection: Connection, clock: Clock) -> None:
         connection.execute("INSERT OR REPLACE INTO meta VALUES ('steady', ?)", (value,))
 
 
+def _check_remains(path: Path, backups: Path) -> None:
+    """Refuse to begin anew where a store was lost; its log would be taken for that of the new one, too."""
+    log_of = path.with_name(f"{path.name}-wal")
+    remains = [log_of] if os.path.lexists(log_of) else copies.every(backups)
+    if remains:
+        raise errors.StoreDamagedError(
+            f"the store {path} is gone, but {remains[0]} is there; nothing was changed",
+            detail={"path": str(path), "reason": "it is gone"},
+            suggestions=_ways_back(path, backups),
+        )
+
+
 def _check_owner(connection: Connection, path: Path, backups: Path, newest: int) -> None:
     if path.stat().st_size == 0:
         raise _damaged(path, backups, "the file is empty")
@@ -191,7 +205,7 @@ def _damaged(path: Path, backups: Path, reason: str) -> errors.StoreDamagedError
 
 def _ways_back(path: Path, backups: Path) -> list[str]:
     repair = ["ca diagnostics --repair"] if copies.every(backups) else []
-    return [*repair, f"set it aside and start with an empty store: {_aside(path)}"]
+    return [*repair, f"set it aside and start with an empty store: {_aside(path, backups)}"]
 
 
 def _ways_to_older(path: Path, backups: Path) -> list[str]:
@@ -202,7 +216,8 @@ def _ways_to_older(path: Path, backups: Path) -> list[str]:
     return [f"or set it aside and start with an empty store: {_aside(path)}"]
 
 
-def _aside(path: Path) -> str:
+def _aside(path: Path, *more: Path) -> str:
     """With its log: SQLite would write that into whatever takes the store's place."""
     directory = path.with_name("old-store")
-    return f"mkdir {directory} && mv {path}* {directory}/"
+    files = [f"{path}*"] if any(path.parent.glob(f"{path.name}*")) else []
+    return f"mkdir {directory} && mv {' '.join([*files, *map(str, more)])} {directory}/"

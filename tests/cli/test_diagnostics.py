@@ -267,6 +267,21 @@ def test_damage_that_only_diagnostics_finds_is_repaired_too(copied: Home) -> Non
     assert "is now" in found["store"]["fix"]
 
 
+def test_store_that_somebody_removed_is_missed_and_restored(copied: Home) -> None:
+    """Also under a daemon that has it open: what that one writes now is lost with it."""
+    copied.data("daemon", "start")
+    store_of(copied).unlink()
+
+    missed = checks(copied, code=1)["store"]
+    assert (missed["status"], f"{store_of(copied)} is gone" in missed["message"]) == ("error", True)
+    copied.data("daemon", "stop")
+    assert copied.error("plan", "list", code=5)["code"] == "store_damaged"
+
+    done = checks(copied, "--repair", "--yes")["store"]["fix"]
+    assert done.startswith("the store was gone; in its place is the copy of ")
+    assert [plan["name"] for plan in copied.data("plan", "list")["plans"]] == ["early"]
+
+
 def test_repair_that_is_killed_is_completed_by_the_next_command(copied: Home) -> None:
     """Once it is decided which store it is to be, nobody finds the damaged one again, and never none."""
     damage(copied)

@@ -303,6 +303,25 @@ def test_following_the_way_back_works(tmp_path: Path) -> None:
     assert (tmp_path / "old-store" / "store.db").exists()
 
 
+@pytest.mark.parametrize("left", ["store.db-wal", "backups/store-daily-1.db"])
+def test_a_store_that_is_gone_is_not_replaced_by_an_empty_one(tmp_path: Path, left: str) -> None:
+    """Its log would be taken for that of the new one; and who lost it by mistake has to hear of it."""
+    path = filled(tmp_path)
+    remains = tmp_path / left
+    remains.parent.mkdir(exist_ok=True)
+    path.rename(remains)
+
+    with pytest.raises(errors.StoreDamagedError) as caught:
+        Store(tmp_path)
+
+    assert f"is gone, but {remains} is there" in caught.value.message
+    assert not path.exists()
+    subprocess.run(caught.value.suggestions[-1].partition(": ")[2], shell=True, check=True)
+    with opened(tmp_path) as store:
+        assert store.read.scalar("SELECT count(*) FROM plans") == 0
+    assert (tmp_path / "old-store" / left).exists()
+
+
 def test_a_store_that_somebody_else_locks_is_refused_by_name(tmp_path: Path) -> None:
     path = filled(tmp_path)
     holder = bare(path)
@@ -410,11 +429,11 @@ def test_a_store_that_changed_is_copied_once_a_day(tmp_path: Path) -> None:
 
 
 def test_the_newest_daily_copies_stay_beside_those_of_migrations(tmp_path: Path) -> None:
-    (tmp_path / "backups").mkdir()
     migrated = tmp_path / "backups" / "store-v1-20200101T000000000000.db"
-    migrated.touch()
     made: list[Path | None] = []
     with opened(tmp_path) as store:
+        store.backups.mkdir(exist_ok=True)
+        migrated.touch()
         for day in range(1, copies.KEPT + 3):
             store.write(lambda tx: tx.event("something"))
             made.append(copies.make_daily(store.path, store.backups, now(25 * day)))
