@@ -29,6 +29,8 @@ log = logging.getLogger(__name__)
 
 WAITS = (protocol.PlanWait, protocol.JobWait, protocol.LockAcquire, protocol.PlanDryRun)
 """Requests that end with their connection. All others run to their end: what they began is not left half done."""
+LEFT = (*WAITS, protocol.PlanCancel, protocol.JobCancel)
+"""Requests that end with the daemon: what is cancelled was noted, and the next one stops what this one leaves."""
 IN_FLIGHT = 64
 """Requests of one connection that may be worked on at once."""
 CHUNK = 16 * 1024
@@ -53,7 +55,7 @@ class Listener:
         self.handlers = handlers
         self.connections: set[Connection] = set()
         self.last_used = time.monotonic()
-        self.requests: set[asyncio.Task[None]] = set()
+        self.requests: dict[asyncio.Task[None], protocol.Ask] = {}
         self.room = _room()
         self.chunk = memoryview(bytearray(CHUNK))  # of all connections: each takes out what is its own at once
         self._asker: Connection | None = None
@@ -117,8 +119,9 @@ class Listener:
         """Take no more connections and requests, let those that began end, remove the socket."""
         if self._server is not None:
             self._server.close()
-        for connection in list(self.connections):
-            connection.end_waits()
+        for task, ask in self.requests.items():
+            if isinstance(ask.request, LEFT):
+                task.cancel()
         while self.requests:
             await asyncio.wait(set(self.requests))
         for connection in list(self.connections):
@@ -290,7 +293,7 @@ class Connection(asyncio.BufferedProtocol):
     def _begin(self, ask: protocol.Ask, call: Call, work: Coroutine[Any, Any, Any]) -> None:
         task = self._loop.create_task(self._answer(ask, call, work), name=f"request {type(ask.request).__name__}")
         self._tasks[task] = ask
-        self._listener.requests.add(task)
+        self._listener.requests[task] = ask
         task.add_done_callback(partial(self._answered, work))
         self._flow()
 
@@ -303,10 +306,12 @@ class Connection(asyncio.BufferedProtocol):
     def _answered(self, work: Coroutine[Any, Any, Any], task: asyncio.Task[None]) -> None:
         work.close()  # a task that is cancelled before its first step leaves it as it was
         del self._tasks[task]
-        self._listener.requests.discard(task)
+        del self._listener.requests[task]
         self._go_on()
 
     def _fail(self, ask: protocol.Ask, error: Exception) -> None:
+        if isinstance(error, OverflowError):
+            error = errors.InvalidArgumentError(f"a number of the request is too large: {error}")
         if not isinstance(error, errors.CleverAgentsError):
             log.error("the request %s failed", type(ask.request).__name__, exc_info=error)
             text = f"the daemon failed at {type(ask.request).__name__}: {type(error).__name__}: {error}"

@@ -35,6 +35,7 @@ log = logging.getLogger(__name__)
 _QUEUED = "job.queued"
 _FREED = frozenset({"lock.released", "lock.expired", "subplan.admitted"})
 """Events after which a queued job may run that could not before."""
+_GIVEN_UP = frozenset({"job.cancelled", "job.failed"})
 
 Mend = Callable[[Collection[str]], Awaitable[list[str]]]
 """Sets aside what stops the queue, but none of these jobs; says what."""
@@ -82,8 +83,10 @@ class Workers:
         self._running: dict[str, Running] = {}
         self._taken = 0
         self._lent: set[str] = set()
+        self._to_stop: set[str] = set()
         self._back: deque[asyncio.Future[None]] = deque()
         self._live = 0
+        self._noticed = 0
         self._stirred = 0
         self._poll: asyncio.TimerHandle | None = None
         self._next_beat: asyncio.TimerHandle | None = None
@@ -117,13 +120,16 @@ class Workers:
                 jobs.worker_idle(tx, worker_id)
 
         await self._db.write(register)
+        self._to_stop = jobs.to_stop(self._db.read)
         self._started = True
+        self._noticed = self._places
         self._open_slots()
         self._watch_queue()
 
     def notice(self, events: list[Event]) -> None:
         """What was committed: a job that waits wakes a worker, a cancel request reaches its phase."""
         claimed = {event.job_id for event in events if event.kind == "job.running"}
+        self._to_stop -= claimed | {event.job_id for event in events if event.kind in _GIVEN_UP}
         for event in events:
             if event.kind == _QUEUED and event.job_id not in claimed:  # else a worker stood by for it
                 self._stirred += 1
@@ -132,9 +138,37 @@ class Workers:
                 self._watch_queue()
             elif event.kind == "job.cancel-requested" and event.job_id in self._running:
                 self._running[event.job_id].token.stop(Stop.CANCELLED)
+            elif event.kind == "job.cancel-requested" and event.job_id is not None and event.job_id not in claimed:
+                self._to_stop.add(event.job_id)
+                self._stirred += 1
+                self._open_slots()
+                self._wake_one()
             elif event.kind in _FREED:
                 self._stirred += 1
                 self._wake_one()
+
+    async def obey(self) -> None:
+        """Have as many slots as the configuration says now, and list them; one that is too many ends with its job."""
+        places = self._places
+        if not self._started or self._draining or places == self._noticed:
+            return
+        self._noticed = places
+        self._open_slots()
+        self._wake_all()
+        wanted = self._wanted()
+
+        def list_them(tx: Transaction) -> None:
+            listed = jobs.workers(tx)
+            for worker in listed:
+                if worker.job_id is None and worker.worker_id not in wanted:
+                    jobs.stop_worker(tx, worker.worker_id)
+            for worker_id in set(wanted) - {worker.worker_id for worker in listed}:
+                jobs.worker_idle(tx, worker_id)
+
+        try:
+            await self._db.write(list_them)
+        except errors.CleverAgentsError as error:
+            log.warning("the workers could not be listed: %s", error.message)
 
     async def stop(self, *, grace: float, kill: bool) -> int:
         """No new claims; running phases get `grace` seconds, then are handed over, or ended with `kill`; how many were."""
@@ -158,8 +192,8 @@ class Workers:
 
     @property
     def _places(self) -> int:
-        """How many phases may work at the same time."""
-        return int(self._config.value("async.max_workers"))
+        """How many phases may work at the same time; to stop what works already needs no leave."""
+        return int(self._config.value("async.max_workers")) + len(self._to_stop)
 
     @property
     def _slot_count(self) -> int:
@@ -322,7 +356,8 @@ class Workers:
         token = Token()
         over: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         running = Running(claim, token, over, lambda: self._lend(job_id, token))
-        if claim.job.cancel_requested_at is not None:  # asked for while an earlier daemon had the job
+        if claim.job.cancel_requested_at is not None or job_id in self._to_stop:  # asked for before this worker had it
+            self._to_stop.discard(job_id)
             running.token.stop(Stop.CANCELLED)
         elif self._draining:
             running.token.stop(Stop.SHUTDOWN)

@@ -179,6 +179,11 @@ def running(db: Reader) -> list[AsyncJob]:
     return db.all(AsyncJob, _SQL["running"])
 
 
+def to_stop(db: Reader) -> set[str]:
+    """The queued jobs that are claimed only to end what an earlier daemon left at work for them."""
+    return {str(job_id) for (job_id,) in db.execute(_SQL["to_stop"])}
+
+
 def queued_count(db: Reader) -> int:
     return int(db.scalar(_SQL["queued_count"]))
 

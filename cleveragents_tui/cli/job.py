@@ -15,7 +15,7 @@ from cleveragents_tui.cli.following import TAIL_SECONDS, print_labelled
 from cleveragents_tui.cli.session import Session
 from cleveragents_tui.cli.several import each
 from cleveragents_tui.cli.tables import Cell, Column, pairs, table
-from cleveragents_tui.cli.watch import TIMED_OUT, staying_connected
+from cleveragents_tui.cli.watch import TIMED_OUT, staying_connected, to_its_end
 from cleveragents_tui.output import ErrorBody, Look, Output, Result
 from cleveragents_tui.wording import Mood, Tone
 from daemon import protocol, views
@@ -164,7 +164,7 @@ def cancel(session: Session, job: str, reason: str, *, yes: bool) -> Result[view
     if session.must_be_told(yes=yes):
         found = session.call(protocol.JobShow(job=job))
         session.confirm(*_show(found, session.out.talk_look), "Cancel this job, and with it its plan?")
-    return Result(session.call(protocol.JobCancel(job=job, reason=reason), timeout=None), _show)
+    return Result(to_its_end(session, protocol.JobCancel(job=job, reason=reason), f"ca job cancel {job} --yes"), _show)
 
 
 @command.verb(examples=["ca job prune"])

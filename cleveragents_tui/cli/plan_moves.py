@@ -12,7 +12,7 @@ from cleveragents_tui.cli.following import spectator
 from cleveragents_tui.cli.places import project_word
 from cleveragents_tui.cli.session import Session
 from cleveragents_tui.cli.several import each
-from cleveragents_tui.cli.watch import outcome, watch
+from cleveragents_tui.cli.watch import outcome, to_its_end, watch
 from cleveragents_tui.output import Result
 from cleveragents_tui.surroundings import environment, umask
 from daemon import protocol, views
@@ -170,7 +170,8 @@ def cancel(session: Session, plans: Sequence[str], reason: str, *, yes: bool) ->
     def one(plan: str) -> Result[views.PlanView]:
         if ask:
             _confirm(session, plan, "Cancel it for good?")
-        return Result(session.call(protocol.PlanCancel(plan=plan, reason=reason), timeout=None), plan_text.moved)
+        request = protocol.PlanCancel(plan=plan, reason=reason)
+        return Result(to_its_end(session, request, f"ca plan cancel {plan} --yes"), plan_text.moved)
 
     return each(session, plans, one)
 

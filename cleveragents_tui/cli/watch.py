@@ -69,6 +69,17 @@ def staying_connected(session: Session, work: Callable[[client.Client], V], agai
         connection.close()
 
 
+def to_its_end(session: Session, request: protocol.Request[V], again: str) -> V:
+    """The answer to a request that may be repeated, however long it takes, from whichever daemon gives it."""
+
+    def ask(connection: client.Client) -> V:
+        answer = connection.call(request, timeout=None)
+        session.collect(connection)
+        return answer
+
+    return staying_connected(session, ask, again)
+
+
 def _watch(connection: client.Client, plan_id: str, spectator: Spectator, deadline: float | None) -> views.PlanView:
     connection.subscribe(since=spectator.seq, plan=plan_id, tree=spectator.tree)
     left = None if deadline is None else max(0.0, deadline - time.monotonic())

@@ -324,7 +324,8 @@ CREATE TABLE async_jobs (
 ) STRICT;
 
 -- The order of claims. Partial, so that a million finished jobs cost a claim nothing.
-CREATE INDEX jobs_queued ON async_jobs (priority DESC, turn, job_id) WHERE status = 'queued';
+CREATE INDEX jobs_queued ON async_jobs (cancel_requested_at IS NULL, started_at IS NULL, priority DESC, turn, job_id)
+WHERE status = 'queued';
 CREATE INDEX jobs_queued_of_root ON async_jobs (root_plan_id, turn) WHERE status = 'queued';
 CREATE INDEX jobs_running ON async_jobs (phase, depth, turn) WHERE status = 'running';
 CREATE INDEX jobs_finished ON async_jobs (finished_at) WHERE finished_at IS NOT NULL;

@@ -1,5 +1,6 @@
 -- claim: The next job in turn for a worker; a plan whose lock somebody holds, an Execute beyond the limit, and a child that the
--- holder of its parent's lock has not admitted wait. Who is only claimed to be stopped needs nobody's leave
+-- holder of its parent's lock has not admitted wait. What an earlier daemon left at work comes before what has not begun, and
+-- before that what is only claimed to be stopped, which needs nobody's leave
 UPDATE async_jobs
 SET status = 'running',
     attempt = attempt + 1,
@@ -48,7 +49,7 @@ WHERE job_id = (
                     AND boot_id = :boot_id
             )
         )
-    ORDER BY job.priority DESC, job.turn, job.job_id
+    ORDER BY job.cancel_requested_at IS NULL, job.started_at IS NULL, job.priority DESC, job.turn, job.job_id
     LIMIT 1
 )
 RETURNING *
@@ -84,7 +85,7 @@ LIMIT :limit
 -- open_page: Some jobs that are not over: what runs, then what waits, in the order in which it is claimed
 SELECT * FROM async_jobs
 WHERE status IN ('queued', 'running')
-ORDER BY status DESC, priority DESC, turn, job_id
+ORDER BY status DESC, cancel_requested_at IS NULL, started_at IS NULL, priority DESC, turn, job_id
 LIMIT :limit OFFSET :offset
 
 -- open_count: How many are not over
@@ -104,6 +105,9 @@ SELECT count(*) FROM async_jobs WHERE plan_id = :plan_id AND (:status IS NULL OR
 
 -- running: The jobs that some worker has
 SELECT * FROM async_jobs WHERE status = 'running' ORDER BY +job_id
+
+-- to_stop: Queued jobs whose processes, which an earlier daemon left at work, somebody has to end
+SELECT job_id FROM async_jobs WHERE status = 'queued' AND cancel_requested_at IS NOT NULL
 
 -- queued_count: How many jobs wait
 SELECT count(*) FROM async_jobs WHERE status = 'queued'

@@ -207,3 +207,40 @@ def test_job_that_a_newer_program_queued_is_cancelled_with_what_runs_for_it(home
     home.data("plan", "cancel", plan, "--yes")
     assert home.position(plan) == "execute/cancelled"
     home.until(lambda: not home.processes(having="CA_JOB_ID"))
+
+
+def test_what_was_handed_over_is_stopped_although_no_worker_is_free(home: Home) -> None:
+    """Its command runs on, in the queue or not; the job of the other plan is not touched."""
+    gate = home.gate()
+    action = home.action(gate.command)
+    plans = [home.use(action, home.repository(), code=None) for _ in range(2)]
+    home.until(lambda: [home.position(plan) for plan in plans] == ["execute/processing"] * 2)
+    gate.wait()
+    home.set("async.max_workers", "1")
+    home.data("daemon", "restart")
+    home.until(lambda: sorted(home.position(plan) for plan in plans) == ["execute/processing", "execute/queued"])
+    queued, working = sorted(plans, key=home.position, reverse=True)
+
+    home.data("plan", "cancel", queued, "--yes")
+
+    assert home.position(queued) == "execute/cancelled"
+    assert home.position(working) == "execute/processing"
+    left = home.processes(having="CA_JOB_ID")
+    assert {process.environ()["CA_PLAN_ID"] for process in left} == {home.plan(working)["plan_id"]}
+    gate.open()
+    assert home.run("plan", "wait", working).code == 0
+
+
+def test_what_an_earlier_daemon_left_at_work_comes_before_what_has_not_begun(home: Home) -> None:
+    """Of whatever priority: else two would work where one may."""
+    home.set("async.max_workers", "1")
+    gate = home.gate()
+    action = home.action(gate.command)
+    begun = home.use(action, home.repository(), code=None)
+    gate.wait()
+    home.use(action, home.repository(), code=None, options=["--priority", "5"])
+
+    home.data("daemon", "restart")
+
+    home.until(lambda: home.position(begun) == "execute/processing")
+    gate.open()

@@ -261,6 +261,16 @@ def test_odd_values_are_answered_and_are_no_defect(served: daemons.Home, request
     check_served(served)
 
 
+def test_number_that_the_store_cannot_hold_is_refused(home: daemons.Home) -> None:
+    """It is the client's mistake: no defect is told to anybody, and nothing is logged."""
+    daemon = home.start()
+    for limit in (2**63, 2**64 - 1):
+        with pytest.raises(errors.InvalidArgumentError, match="too large"):
+            daemon.ask(protocol.EventList(since=limit))
+
+    assert "OverflowError" not in home.log()
+
+
 # --- slow and many -----------------------------------------------------------------------------------------------------
 
 
@@ -748,6 +758,35 @@ def test_one_who_asks_in_a_row_is_awaited_beside_others_that_only_listen(
             await made.close()
 
     assert asyncio.run(scene())
+
+
+def test_a_cancel_whose_plan_never_comes_to_rest_keeps_no_daemon_from_ending(tmp_path: Path) -> None:
+    """Whether or not somebody still waits for it: it is in the store, and the next daemon's matter."""
+
+    async def scene() -> None:
+        begun = asyncio.Event()
+
+        async def work(_call: Call, _request: protocol.PlanCancel) -> None:
+            begun.set()
+            await asyncio.Event().wait()
+
+        made, _ = bound(tmp_path / "s")
+        made.handlers = {protocol.PlanCancel: work}
+        await made.open()
+        writers: list[asyncio.StreamWriter] = []
+        for _ in range(2):
+            reader, writer = await asyncio.open_unix_connection(str(tmp_path / "s"))
+            writers.append(writer)
+            writer.write(pack(HELLO) + pack({**ASK, "request": {"type": "plan.cancel", "plan": "p"}}))
+            await receive(reader)
+            await begun.wait()
+            begun.clear()
+        writers.pop().close()
+        async with asyncio.timeout(20):
+            await made.close()
+        writers.pop().close()
+
+    asyncio.run(scene())
 
 
 # --- its place ---------------------------------------------------------------------------------------------------------
