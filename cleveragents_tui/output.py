@@ -5,10 +5,11 @@ returns a `Result` and never prints; what streams (logs, events) writes through 
 """
 
 import codecs
+import contextlib
 import io
 import os
 import sys
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
 from typing import IO, Any, Generic, Literal, TextIO, TypeVar
 
 import msgspec
@@ -41,6 +42,10 @@ class NeedsCallerError(BaseException):
 
     Nothing was printed or changed, so that the command can begin anew there. No error of ours: nobody handles it on its way.
     """
+
+
+class UnwritableError(OSError):
+    """What stdout is takes no more data."""
 
 
 class Look(msgspec.Struct, frozen=True):
@@ -137,7 +142,11 @@ class Refused(msgspec.Struct, frozen=True):
 
 
 class Output:
-    """The two streams of the process, and the format that was asked for."""
+    """The two streams of the process, and the format that was asked for.
+
+    Attributes:
+        exit_code: What the command came to, known before that is written: nobody may be there any more to read it.
+    """
 
     def __init__(
         self, environ: Mapping[str, str], stdout: TextIO, stderr: TextIO, *, now: float, apart: bool = False
@@ -150,6 +159,7 @@ class Output:
         self._streaming = False
         self._held: bytearray | None = None
         self.paged = True
+        self.exit_code = 0
         self.format: Format = "rich" if stdout.isatty() else "plain"
 
     def choose(self, name: str) -> None:
@@ -222,30 +232,44 @@ class Output:
             return False
         if self._apart:
             raise NeedsCallerError
-        self.stdout.flush()
+        self.flush()
         return paging.show(pager, content, self._environ)
 
     def say(self, lines: Iterable[str]) -> None:
         """Data for people: stdout."""
         if self._held is None:
-            _write(self.stdout, lines)
+            with _writing():
+                _write(self.stdout, lines)
         else:
             self._held += self.encoded("".join(f"{line}\n" for line in lines))
 
     def talk(self, *lines: str) -> None:
-        """Everything that is not data: stderr."""
-        self.stdout.flush()
-        _write(self.stderr, lines)
-        self.stderr.flush()
+        """Everything that is not data: stderr. What is asked for is done also when nobody takes it."""
+        self.flush()
+        try:
+            _write(self.stderr, lines)
+            self.stderr.flush()
+        except OSError:
+            with open(os.devnull, "wb") as nothing:  # noqa: PTH123  no file
+                os.dup2(nothing.fileno(), self.stderr.fileno())  # else what it still holds would be tried again
+
+    def flush(self) -> None:
+        """Hand on the data that was written so far."""
+        with _writing():
+            self.stdout.flush()
 
     def raw(self, data: bytes) -> None:
         """Bytes of a log or a patch, as they are."""
         if self._held is not None:
             self._held += data
             return
-        self.stdout.flush()
-        _binary(self.stdout).write(data)
-        _binary(self.stdout).flush()
+        self._put(data)
+
+    def _put(self, data: bytes) -> None:
+        self.flush()
+        with _writing():
+            _binary(self.stdout).write(data)
+            _binary(self.stdout).flush()
 
     def encoded(self, text: str) -> bytes:
         """`text` as stdout would write it, to stand between bytes of a log."""
@@ -255,19 +279,16 @@ class Output:
 
     def document(self, content: object) -> None:
         """One document for programs."""
-        text = _encode(content, self.format, indent=2 if self.stdout.isatty() else 0)
-        self.stdout.flush()
-        _binary(self.stdout).write(text)
+        self._put(_encode(content, self.format, indent=2 if self.stdout.isatty() else 0))
 
     def line(self, content: object) -> None:
         """One compact document on a line of its own, at once; the stream of them is all that stdout gets."""
         self._streaming = True
-        self.stdout.flush()
-        _binary(self.stdout).write(_encode(content, "json", indent=0))
-        _binary(self.stdout).flush()
+        self._put(_encode(content, "json", indent=0))
 
     def finish(self, command: str, result: Result[Any], messages: Sequence[str], duration_ms: int) -> int:
         """Print what a verb came to; returns the exit code."""
+        self.exit_code = result.exit_code
         messages = [*messages, *result.messages]
         if self.structured:
             timing = Timing(duration_ms)
@@ -293,6 +314,7 @@ class Output:
 
     def interrupted(self, command: str, messages: Sequence[str], duration_ms: int) -> int:
         """Print that Ctrl-C ended the command; returns the exit code."""
+        self.exit_code = INTERRUPTED
         self._release(paged=False)
         if self.structured and not self._streaming:
             body = ErrorBody("cancelled", "interrupted", {}, [])
@@ -308,7 +330,7 @@ class Output:
         exit_code: int | None = None,
     ) -> int:
         """Print an error; returns the exit code."""
-        code = error.exit_code if exit_code is None else exit_code
+        self.exit_code = code = error.exit_code if exit_code is None else exit_code
         self._release(paged=False)
         if self.structured and not self._streaming:
             self.document(_refused(command, ErrorBody.of(error), code, messages, Timing(duration_ms)))
@@ -366,6 +388,22 @@ def _yaml(content: object) -> bytes:
 
 def _binary(stream: TextIO) -> IO[bytes]:
     return stream.buffer
+
+
+@contextlib.contextmanager
+def _writing() -> Generator[None]:
+    """Tell a stream that takes no more, which the one who reads knows of, from a defect.
+
+    Raises:
+        BrokenPipeError: nobody reads any more.
+        UnwritableError: the disk is full, or the like.
+    """
+    try:
+        yield
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        raise UnwritableError(*error.args) from error
 
 
 def _write(stream: TextIO, lines: Iterable[str]) -> None:

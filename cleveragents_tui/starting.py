@@ -40,8 +40,7 @@ def bring_up(found: Client | None, path: Path, environ: Mapping[str, str], annou
         if found is None and not _may_start(environ):
             found = _without_start(path, environ)
         elif found is None:
-            found = start(path, environ)
-            announce(f"started the daemon (pid {found.hello.pid})")
+            found = start(path, environ, announce)
         elif found.hello.draining:
             announce(f"the daemon (pid {found.hello.pid}) is stopping; waiting until it is gone")
             found = _await_successor(found, path, deadline)
@@ -139,30 +138,34 @@ def _await_successor(client: Client, path: Path, deadline: float) -> Client | No
         time.sleep(0.02)
 
 
-def start(path: Path, environ: Mapping[str, str]) -> Client:
-    """Start the daemon and connect to it.
+def start(path: Path, environ: Mapping[str, str], announce: Callable[[str], None]) -> Client:
+    """Start the daemon and connect to it; one that only had lost its socket is not started again.
 
     Raises:
         CleverAgentsError: why it could not start, in its own words.
         DaemonUnavailableError: it ended at once.
     """
-    found = _start(path, environ)
+    found, recalled = _start(path, environ)
     if found is not None and found.hello.draining:
-        found = _await_successor(found, path, time.monotonic() + DRAINING_SECONDS)
+        found, recalled = _await_successor(found, path, time.monotonic() + DRAINING_SECONDS), False
     if found is None:  # what answered was about to leave
-        found = _start(path, environ)
+        found, recalled = _start(path, environ)
     if found is None:
         raise errors.DaemonUnavailableError("the daemon was started and ended at once", suggestions=["ca daemon logs"])
+    pid = found.hello.pid
+    announce(
+        f"found the daemon (pid {pid}) again: its socket was gone" if recalled else f"started the daemon (pid {pid})"
+    )
     return found
 
 
-def _start(path: Path, environ: Mapping[str, str]) -> Client | None:
-    """The daemon that is there now; None when it has left again."""
-    _run("start", "ready", "the daemon could not be started", environ)
+def _start(path: Path, environ: Mapping[str, str]) -> tuple[Client | None, bool]:
+    """The daemon that is there now, None when it has left again; and whether it had only lost its socket."""
+    recalled = bool(_run("start", "ready", "the daemon could not be started", environ)["recalled"])
     try:
-        return connect(path)
+        return connect(path), recalled
     except (NoDaemonError, ConnectionLostError):
-        return None
+        return None, False
 
 
 def recall(paths: Paths, environ: Mapping[str, str]) -> Client | None:

@@ -6,7 +6,7 @@ Nothing here knows a terminal. A colour only repeats what the word or the sign b
 import enum
 import functools
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any, NamedTuple, cast
 
@@ -67,9 +67,32 @@ def plain(text: str) -> str:
     return printable(re.sub(_CONTROL, "", re.sub(_LAST_RETURN, "", text.rstrip("\r")))).expandtabs(4)
 
 
+def arguments(values: Mapping[str, Any]) -> str:
+    """The arguments that have a value, as one would give them."""
+    given = {name: str(value).lower() if isinstance(value, bool) else value for name, value in values.items()}
+    return "  ".join(f"{name}={value}" for name, value in given.items() if value is not None)
+
+
 def one_line(text: str) -> str:
     """The same in one line."""
     return plain(text).replace("\n", " ")
+
+
+_UNSAFE = r"[\x00-\x1f\x7f-\x9f]"
+_LETTERS = dict(zip("\a\b\t\n\v\f\r", "abtnvfr", strict=True))
+
+
+def file_name(name: str) -> str:
+    """A file's name in one line: as git quotes it when it has control characters, else as it is."""
+    if not re.search(_UNSAFE, name):
+        return name
+    escaped = name.replace("\\", r"\\").replace('"', r"\"")
+    return f'"{re.sub(_UNSAFE, _escape, escaped)}"'
+
+
+def _escape(found: re.Match[str]) -> str:
+    letter = _LETTERS.get(found[0])
+    return f"\\{letter}" if letter else "".join(f"\\{byte:03o}" for byte in found[0].encode())
 
 
 def columns(text: str) -> int:

@@ -1,7 +1,7 @@
 """From the nodes of a file to an `Action`: every key, type and reference is checked; the first problem is raised."""
 
 import re
-from collections.abc import Collection, Sequence
+from collections.abc import Mapping, Sequence
 from typing import get_args
 
 from daemon import action_schema as schema
@@ -50,7 +50,7 @@ def read_action(root: Node, source: str) -> schema.Action:
     top = Section.of(root, source, "", _ACTION_KEYS)
     name = top.name("name")
     arguments = _arguments(top)
-    known = [argument.name for argument in arguments]
+    known = action_values.known(arguments)
     shell = top.text("shell") if top.has("shell") else None
     strategy_actor = top.name("strategy_actor") if top.has("strategy_actor") else "builtin/steps"
     return schema.Action(
@@ -130,7 +130,7 @@ def _with_default(section: Section, argument: schema.Argument) -> schema.Argumen
     )  # fmt: skip
 
 
-def _sandbox(top: Section, known: Collection[str], shell: str | None) -> schema.SandboxSpec:
+def _sandbox(top: Section, known: Mapping[str, bool], shell: str | None) -> schema.SandboxSpec:
     if not top.has("sandbox"):
         return schema.SandboxSpec()
     section = top.section("sandbox", ("include", "setup"))
@@ -140,7 +140,7 @@ def _sandbox(top: Section, known: Collection[str], shell: str | None) -> schema.
     )
 
 
-def _paths(section: Section, key: str, known: Collection[str] | None) -> list[str]:
+def _paths(section: Section, key: str, known: Mapping[str, bool] | None) -> list[str]:
     """Paths inside the project; templates when there are `known` names."""
     found = section.texts(key)
     for index, text in enumerate(found):
@@ -154,12 +154,12 @@ def _paths(section: Section, key: str, known: Collection[str] | None) -> list[st
     return found
 
 
-def read_steps(top: Section, known: Collection[str], shell: str | None, *, required: bool) -> list[schema.StepSpec]:
+def read_steps(top: Section, known: Mapping[str, bool], shell: str | None, *, required: bool) -> list[schema.StepSpec]:
     """The `steps` of an action file or of a strategy actor's answer.
 
     Args:
         top: What has the key `steps`.
-        known: The names of the action's arguments.
+        known: The names of the action's arguments, see `action_values.known`.
         shell: The action's shell.
         required: Whether there must be one.
 
@@ -196,14 +196,14 @@ def _check_needs(sections: Sequence[Section], steps: Sequence[schema.StepSpec]) 
         first.refuse("needs", f"the steps wait for each other: {' -> '.join([*circle, circle[0]])}", cycle=circle)
 
 
-def _step(section: Section, known: Collection[str], shell: str | None) -> schema.StepSpec:
+def _step(section: Section, known: Mapping[str, bool], shell: str | None) -> schema.StepSpec:
     step_id = section.text("id")
     if not _STEP_ID.fullmatch(step_id):
         wanted = "lower case letters, digits, '-' and '_', starting with a letter or digit, at most 64"
         section.refuse("id", f"{step_id!r} cannot be the id of a step: use {wanted}")
     kind = _kind(section)
     program = section.text("shell") if section.has("shell") else shell
-    inner = {*known, templates.ITEM} if kind == "subplans" else known
+    inner = {**known, templates.ITEM: False} if kind == "subplans" else known
     return schema.StepSpec(
         id=step_id,
         title=section.text("title", "") or step_id,
@@ -234,12 +234,12 @@ def _kind(section: Section) -> schema.StepKind:
     return written[0]
 
 
-def _subplans(step: Section, known: Collection[str], shell: str | None) -> schema.SubplansSpec:
+def _subplans(step: Section, known: Mapping[str, bool], shell: str | None) -> schema.SubplansSpec:
     section = step.section("subplans", _SUBPLANS_KEYS)
     mode = section.choice("mode", get_args(schema.SubplanMode), "parallel")
     arguments = section.scalars("arguments")
     for name, text in arguments.items():
-        section.check_template(f"arguments.{name}", text, {*known, templates.ITEM})
+        section.check_template(f"arguments.{name}", text, {**known, templates.ITEM: False})
     return schema.SubplansSpec(
         action=section.name("action"),
         for_each=_for_each(section, known, shell, mode),
@@ -253,7 +253,9 @@ def _subplans(step: Section, known: Collection[str], shell: str | None) -> schem
     )
 
 
-def _for_each(section: Section, known: Collection[str], shell: str | None, mode: schema.SubplanMode) -> schema.ForEach:
+def _for_each(
+    section: Section, known: Mapping[str, bool], shell: str | None, mode: schema.SubplanMode
+) -> schema.ForEach:
     node = section.node("for_each")
     if isinstance(node.value, list):
         return schema.ForEach(items=_items(section, mode))
@@ -303,7 +305,7 @@ def _item(section: Section, node: Node, place: str) -> schema.Item:
     return schema.Item(item=node.text)
 
 
-def _check(section: Section, known: Collection[str], shell: str | None, number: int) -> schema.CheckSpec:
+def _check(section: Section, known: Mapping[str, bool], shell: str | None, number: int) -> schema.CheckSpec:
     own = section.text("shell") if section.has("shell") else None
     return schema.CheckSpec(
         run=section.template("run", known, shell=own or shell),

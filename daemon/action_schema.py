@@ -5,11 +5,30 @@ from typing import Literal, TypeAlias
 from msgspec import Struct, field
 
 ArgumentType: TypeAlias = Literal["string", "integer", "number", "boolean", "path", "choice"]
-ArgumentValue: TypeAlias = str | int | float | bool
 StepKind: TypeAlias = Literal["run", "prompt", "subplans"]
 SubplanMode: TypeAlias = Literal["sequential", "parallel", "dependency_ordered"]
 MergeStrategy: TypeAlias = Literal["git_three_way", "sequential_apply", "fail_on_conflict", "last_wins"]
 Profile: TypeAlias = Literal["manual", "supervised", "trusted", "full-auto"]
+
+
+class Number(Struct, frozen=True):
+    """A number as it was written: a command gets these characters, not those that another program would write."""
+
+    text: str
+
+    @property
+    def value(self) -> int | float:
+        """What it is in JSON: whole when it was written so, as far as 64 bits go."""
+        try:
+            whole = int(self.text)
+        except ValueError:
+            return float(self.text)
+        return whole if -(1 << 63) <= whole < 1 << 63 else float(self.text)
+
+
+ArgumentValue: TypeAlias = str | int | float | bool | Number
+Values: TypeAlias = dict[str, ArgumentValue | None]
+"""Of the arguments of an action, by their names; None without one."""
 
 
 class Argument(Struct, frozen=True, kw_only=True):

@@ -1,7 +1,7 @@
 """One mapping of a file under a strict schema: typed access to its keys, each refusal with file, line and key."""
 
 import re
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import NoReturn, TypeVar, overload
 
 from daemon import documents, templates
@@ -195,14 +195,14 @@ class Section:
             self._text_of(place, value)
         return {name: value.text for name, value in node.value.items()}
 
-    def template(self, key: str, known: Collection[str], *, shell: str | None = None, command: bool = True) -> str:
+    def template(self, key: str, known: Mapping[str, bool], *, shell: str | None = None, command: bool = True) -> str:
         """A text with placeholders for `known`."""
         found = self.text(key)
         self.check_template(key, found, known, shell=shell, command=command)
         return found
 
     def check_template(
-        self, key: str, text: str, known: Collection[str], *, shell: str | None = None, command: bool = False
+        self, key: str, text: str, known: Mapping[str, bool], *, shell: str | None = None, command: bool = False
     ) -> None:
         """That the placeholders of `text` can be filled."""
         try:

@@ -4,8 +4,8 @@ import math
 import re
 from collections.abc import Mapping, Sequence
 
-from daemon.action_schema import Action, Argument, ArgumentValue
-from daemon.templates import as_text, environment_name
+from daemon.action_schema import Action, Argument, ArgumentValue, Number, Values
+from daemon.templates import as_text, environment_name, is_plain
 from store import errors, names
 
 MAX_VALUE_BYTES = 65_536
@@ -20,7 +20,7 @@ class ValueRefused(ValueError):  # noqa: N818  never leaves this package: it bec
     """Why a text is not a value of its argument's type, in words that follow the argument's name."""
 
 
-def bind(action: Action, given: Mapping[str, str]) -> dict[str, object]:
+def bind(action: Action, given: Mapping[str, str]) -> Values:
     """The value of every argument of `action`: given, or its default; an optional one with neither is None.
 
     Raises:
@@ -36,6 +36,11 @@ def bind(action: Action, given: Mapping[str, str]) -> dict[str, object]:
 def argument_environment(values: Mapping[str, object]) -> dict[str, str]:
     """`CA_ARG_NAME` with the raw value of each argument that has one."""
     return {environment_name(name): as_text(value) for name, value in values.items() if value is not None}
+
+
+def as_json(value: object) -> object:
+    """A value as programs get it in a document."""
+    return value.value if isinstance(value, Number) else value
 
 
 def convert(argument: Argument, text: str) -> ArgumentValue:
@@ -64,6 +69,17 @@ def convert(argument: Argument, text: str) -> ArgumentValue:
             return _choice(text, argument.choices)
         case _:
             return text
+
+
+def known(arguments: Sequence[Argument]) -> dict[str, bool]:
+    """The names of arguments, and of each whether its values are plain, as `templates.check` wants to know it."""
+    return {argument.name: _is_plain(argument) for argument in arguments}
+
+
+def _is_plain(argument: Argument) -> bool:
+    if argument.type == "choice":
+        return all(is_plain(choice) for choice in argument.choices)
+    return argument.type in {"integer", "number", "boolean"}
 
 
 def relative_path(text: str) -> str:
@@ -99,10 +115,10 @@ def _integer(text: str) -> int:
     return int(text)
 
 
-def _number(text: str) -> float:
-    if not _NUMBER.fullmatch(text) or not math.isfinite(number := float(text)):
+def _number(text: str) -> Number:
+    if not _NUMBER.fullmatch(text) or not math.isfinite(float(text)):
         raise ValueRefused(f"must be a number, such as 0.5, not {text[:60]!r}")
-    return number
+    return Number(text)
 
 
 def _boolean(text: str) -> bool:

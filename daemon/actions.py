@@ -15,11 +15,13 @@ from daemon.action_schema import (
     CheckSpec,
     ForEach,
     Item,
+    Number,
     SandboxSpec,
     StepSpec,
     SubplansSpec,
+    Values,
 )
-from daemon.action_values import argument_environment, bind
+from daemon.action_values import argument_environment, as_json, bind
 from daemon.templates import is_bourne, render, render_text
 from store import errors
 
@@ -30,10 +32,13 @@ __all__ = [
     "CheckSpec",
     "ForEach",
     "Item",
+    "Number",
     "SandboxSpec",
     "StepSpec",
     "SubplansSpec",
+    "Values",
     "argument_environment",
+    "as_json",
     "bind",
     "order",
     "parse",

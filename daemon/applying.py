@@ -122,14 +122,18 @@ def prepare(
     )
 
 
-def scratch(project: Project, tree_or_commit: str, directory: Path) -> None:
+def scratch(project: Project, tree: str, base: str, directory: Path) -> None:
     """Check the merged result out into `directory`, for the checks; what was there is replaced.
+
+    It has a `.git` as a sandbox has, in which the result is a commit after `base`.
 
     Raises:
         CleverAgentsError: git or the file system failed, see `git.call`.
     """
     with repositories.lock(project), tempfile.TemporaryDirectory(dir=project.own) as aside:
-        checkouts.fresh(project, directory, Path(aside) / "index", tree_or_commit)
+        commit = repositories.commit(project, tree, [base], "merged result", durable=False)
+        checkouts.fresh(project, directory, Path(aside) / "index", commit)
+        checkouts.give_git(project, directory, Path(aside) / "index", commit)
 
 
 class _Apply(msgspec.Struct, frozen=True):

@@ -21,6 +21,8 @@ class Daemon(msgspec.Struct):
     started_at: int
     stop: Callable[[float, bool], None]
     sync: Syncer
+    obey: Callable[[], Coroutine[Any, Any, None]]
+    """The configuration may have changed: what does not look at it when it needs it follows now."""
     draining: bool = False
 
     @property

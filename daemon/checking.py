@@ -28,8 +28,13 @@ def _refuse_as(action: actions.Action, key: str, actor: str, wrong: str, right: 
         raise errors.InvalidActionError(
             f"{action.name} names {wrong} as {key}, which it cannot be; leave the key out for {right}",
             detail={"key": key, "actor": actor},
-            suggestions=[f"{key}: {right}", "ca actor list"],
+            suggestions=[f"{key}: {right}", "ca actor list", *_anew(action)],
         )
+
+
+def _anew(action: actions.Action) -> list[str]:
+    """How to go on once the action is corrected: its plans keep it as it was."""
+    return ["ca action create FILE --update", f"use it again, for a plan keeps its action: ca plan use {action.name} …"]
 
 
 def _check_actor(db: Reader, action: actions.Action, name: str, environment: Mapping[str, str]) -> actors.Actor:
@@ -57,13 +62,17 @@ def check_steps(
                 f"step {step.id} of {action.name} is a prompt, and {actors.SHELL} cannot carry one out; "
                 "name an actor in the action (execution_actor: NAME), or describe the step as a command (run: …)",
                 detail={"step": step.id, "kind": step.kind},
-                suggestions=["ca actor list", "ca actor create FILE"],
+                suggestions=["ca actor list", "ca actor create FILE", *_anew(action)],
             )
         if step.project is not None and step.project not in projects:
             raise errors.InvalidActionError(
                 f"step {step.id} of {action.name} runs in {step.project}, which is not a project of this plan "
                 f"({', '.join(sorted(projects))})",
                 detail={"step": step.id, "project": step.project},
+                suggestions=[
+                    f"use {action.name} on {step.project} too: ca plan use ACTION PROJECT {step.project}",
+                    *_anew(action),
+                ],
             )
     _check_shells(action, steps, environment)
 

@@ -76,6 +76,11 @@ def give_git(project: Project, path: Path, index: Path, commit: str) -> None:
     shutil.copy2(index, directory / "index")
 
 
+def submodules(project: Project, index: Path) -> list[bytes]:
+    """The places of submodules, each an empty directory in a checkout."""
+    return _links(_entries(project, index))
+
+
 def is_directory(path: Path) -> bool:
     """Whether it is a directory itself, not a link to one."""
     return path.is_dir() and not path.is_symlink()
@@ -114,6 +119,7 @@ def _read_tree(project: Project, path: Path, index: Path, commit: str) -> None:
     index.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     order = ["read-tree", "--reset", "-u", commit]
     git.run(order, git_dir=project.repository, work_tree=path, index=index, umask=FILE_MASK)
+    index.chmod(0o600)  # the mask is for the project's files
 
 
 def _configuration(project: Project, commit: str) -> bytes:
@@ -133,10 +139,9 @@ def _ignored(project: Project, path: Path, index: Path) -> list[bytes]:
 
 def _sweep(project: Project, path: Path, index: Path, keep: Collection[bytes]) -> None:
     """Remove what is not in the index, whatever it is, and what steps have put into the places of submodules."""
-    listed = git.split(git.run(["ls-files", "-s", "-z"], git_dir=project.repository, index=index))
-    entries = [(info[:6], name) for info, _, name in (entry.partition(b"\t") for entry in listed)]
-    links = {name for mode, name in entries if mode == b"160000"}
-    files = {name for mode, name in entries if mode != b"160000"}.union(keep, [b".git"])
+    listed = _entries(project, index)
+    links = set(_links(listed))
+    files = {entry.partition(b"\t")[2] for entry in listed}.difference(links).union(keep, [b".git"])
     parents = _parents([*files, *links])
     waiting = [b""]
     while waiting:
@@ -152,6 +157,14 @@ def _sweep(project: Project, path: Path, index: Path, keep: Collection[bytes]) -
                 waiting.append(name + b"/")
             else:
                 delete(Path(os.fsdecode(entry.path)))
+
+
+def _entries(project: Project, index: Path) -> list[bytes]:
+    return git.split(git.run(["ls-files", "-s", "-z"], git_dir=project.repository, index=index))
+
+
+def _links(listed: Iterable[bytes]) -> list[bytes]:
+    return [entry.partition(b"\t")[2] for entry in listed if entry.startswith(b"160000 ")]
 
 
 def _parents(names: Iterable[bytes]) -> set[bytes]:

@@ -7,10 +7,11 @@ import socket
 import sys
 import time
 from collections.abc import Generator
+from typing import Literal
 
 import msgspec
 
-from daemon import detach, main, repairing
+from daemon import detach, envelopes, main, repairing
 from store import errors, paths
 
 START_SECONDS = 20.0
@@ -25,8 +26,10 @@ class _Attached(detach.Notify):
 
     def __init__(self) -> None:
         self.error: errors.CleverAgentsError | None = None
+        self.serves = False
 
     def ready(self, text: str) -> None:
+        self.serves = True
         print(json.dumps({"ready": {"pid": int(text)}}), flush=True)  # noqa: T201  this is the command's output
 
     def failed(self, error: errors.CleverAgentsError) -> None:
@@ -34,22 +37,24 @@ class _Attached(detach.Notify):
 
 
 def start() -> dict[str, object]:
-    """Have a daemon: a new one, or the one that another caller is starting at this moment."""
+    """Have a daemon: a new one, the one that another caller is starting at this moment, or one that had lost its socket."""
     home = paths.resolve()
     home.create()
     deadline = time.monotonic() + START_SECONDS
+    recalled = False
     while True:
         try:
             pid = int(detach.detach(lambda notify: main.serve(home, notify), log=home.daemon_log))
         except errors.AlreadyRunningError as error:
             if "pid" not in error.detail:  # not a daemon: something is in the socket's place
                 raise
-            if not _answers(home, deadline):
+            answer = _answers(home, deadline)
+            if answer is None:
                 if time.monotonic() > deadline:
                     raise
                 continue
-            pid = error.detail["pid"]
-        return {"pid": pid, "socket": str(home.socket)}
+            pid, recalled = error.detail["pid"], answer == "recalled"
+        return {"pid": pid, "socket": str(home.socket), "recalled": recalled}
 
 
 def recall() -> bool:
@@ -59,7 +64,7 @@ def recall() -> bool:
         DaemonUnavailableError: one has the home, and nobody can talk to it.
     """
     home = paths.resolve()
-    there = _answers(home, time.monotonic() + RECALL_SECONDS)
+    there = _answers(home, time.monotonic() + RECALL_SECONDS) is not None
     if not there:
         lock = detach.InstanceLock.acquire(home.lock_file)
         if lock is None:
@@ -70,29 +75,40 @@ def recall() -> bool:
     return there
 
 
-def _answers(home: paths.Paths, deadline: float) -> bool:
-    """Whether the daemon that has the home takes connections, now or soon; not if it was one that left meanwhile."""
+def _answers(home: paths.Paths, deadline: float) -> Literal["there", "recalled"] | None:
+    """Whether the daemon that has the home takes connections, now or soon; not if it was one that left meanwhile.
+
+    It was recalled when it had to be told that its socket is gone.
+    """
     told = False
     while time.monotonic() < deadline:
+        served = detach.PidFile.holder(home.pid_file) is not None  # it was written when the socket was there
         with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as sock, contextlib.suppress(OSError):
             sock.settimeout(START_SECONDS)
             sock.connect(str(home.socket))
-            return True
+            return "recalled" if told else "there"
         if (lock := detach.InstanceLock.acquire(home.lock_file)) is not None:
             lock.release()
-            return False
-        told = told or detach.PidFile.recall(home.pid_file)
+            return None
+        told = told or (served and detach.PidFile.recall(home.pid_file))
         time.sleep(0.02)
-    return False
+    return None
 
 
-def run() -> None:
-    """Be the daemon in the foreground."""
+def run(*, structured: bool) -> None:
+    """Be the daemon in the foreground; `structured` says that a refusal is for a program."""
     os.umask(0o077)
+    began = time.monotonic()
     notify = _Attached()
-    main.serve(paths.resolve(), notify)
-    if notify.error is not None:
-        raise notify.error
+    try:
+        main.serve(paths.resolve(), notify)
+        if notify.error is not None:
+            raise notify.error
+    except errors.CleverAgentsError as error:
+        if notify.serves or not structured:
+            raise
+        print(json.dumps(envelopes.refused("daemon run", error, began)))  # noqa: T201  this is the command's output
+        raise SystemExit(error.exit_code) from error
 
 
 def examine() -> repairing.Examination:
@@ -139,8 +155,8 @@ def cli(arguments: list[str]) -> int:
                 print(json.dumps({"ready": start()}))  # noqa: T201  this is the command's output
             case ["recall"]:
                 print(json.dumps({"recalled": {"there": recall()}}))  # noqa: T201  this is the command's output
-            case ["run"]:
-                run()
+            case ["run"] | ["run", "structured"]:
+                run(structured=len(arguments) > 1)
             case ["examine"]:
                 print(msgspec.json.encode({"examined": examine()}).decode())  # noqa: T201  this is the command's output
             case ["repair"]:
@@ -153,15 +169,9 @@ def cli(arguments: list[str]) -> int:
             case _:
                 raise errors.UsageError("python -P -m daemon start|recall|run|examine|repair|server")
     except errors.CleverAgentsError as error:
-        if arguments == ["run"] or arguments[:2] == ["server", "serve"]:
+        if arguments[:1] == ["run"] or arguments[:2] == ["server", "serve"]:
             print("\n  → ".join([error.message, *error.suggestions]), file=sys.stderr)  # noqa: T201  for who started it
             return error.exit_code
-        document = {
-            "code": error.code,
-            "message": error.message,
-            "detail": error.detail,
-            "suggestions": error.suggestions,
-        }
-        print(json.dumps({"error": document}))  # noqa: T201  this is the command's output
+        print(json.dumps({"error": envelopes.body(error)}))  # noqa: T201  this is the command's output
         return error.exit_code
     return 0

@@ -27,12 +27,12 @@ def check_target(project: Project, mode: str, branch: str | None) -> None:
     if project.kind != "git":
         raise errors.InvalidArgumentError(
             f"project {project.name} is a plain folder: a change can only be applied to its files",
-            suggestions=["ca plan apply --mode worktree"],
+            suggestions=["--mode worktree"],
         )
     if mode == "commit" and repositories.head(project).branch is None:
         raise errors.InvalidArgumentError(
             f"HEAD of project {project.name} is detached: a commit would belong to no branch",
-            suggestions=[f"git -C {project.path} switch <branch>", "ca plan apply --mode branch"],
+            suggestions=[f"git -C {project.path} switch BRANCH", "--mode branch"],
         )
     if mode == "branch":
         _check_new(project, branch)
@@ -65,9 +65,10 @@ def _check_new(project: Project, branch: str | None) -> None:
         repositories.look(project, ["for-each-ref", "--format=%(refname)", "refs/heads"]).decode().splitlines()
     ):
         if known == ref or known.startswith(f"{ref}/") or ref.startswith(f"{known}/"):
+            there = known.removeprefix("refs/heads/")
             raise errors.InvalidArgumentError(
-                f"project {project.name} has the branch {known.removeprefix('refs/heads/')} already",
-                suggestions=["choose another name for the new branch"],
+                f"project {project.name} has the branch {there} already, so {branch} cannot be made",
+                suggestions=[f"git -C {project.path} branch -m {there} OTHER-NAME", "--mode worktree"],
             )
 
 

@@ -142,7 +142,8 @@ def named(plan: Plan, found: Sequence[Found], text: str) -> Found:
             suggestions=[f"ca plan conflicts {plan.name} {listed[0]}"],
         )
     near = names.nearest(text, [one.path for one in found])
-    said = f"did you mean {near!r}?" if near else f"{len(found)} others are" if found else "nothing is"
+    others = "1 other file is" if len(found) == 1 else f"{len(found)} other files are" if found else "nothing is"
+    said = f"did you mean {near!r}?" if near else others
     raise errors.NotFoundError(
         f"{text!r} is not in conflict in {plan.name}; {said}",
         detail={"plan_id": plan.plan_id, "path": text},

@@ -18,6 +18,9 @@ MAX_DEPTH = 24
 MAX_NODES = 60_000
 """Keys and values in one file; a thousand steps that use every key have about half as many."""
 
+STANDARD_INPUT = "standard input"
+"""What the source of a file is called that came through a pipe."""
+
 Plain: TypeAlias = str | int | float | bool | None
 Value: TypeAlias = "Plain | list[Node] | dict[str, Node]"
 
@@ -56,7 +59,7 @@ def refuse(source: str, message: str, *, line: int | None = None, key: str | Non
     raise errors.InvalidActionError(
         f"{place}: {message}" if key is None else f"{place}: {key}: {message}",
         detail={"file": source, "line": line, "key": key, **more},
-        suggestions=[f"ca action validate {source}"],
+        suggestions=[f"ca action validate {'-' if source == STANDARD_INPUT else source}"],
     )
 
 

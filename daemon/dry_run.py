@@ -16,6 +16,7 @@ from daemon import (
     planning,
     processes,
     repositories,
+    show,
     snapshots,
     views,
 )
@@ -145,7 +146,7 @@ def _shown(draft: planning.Draft, bases: Sequence[_Base], node: outline.Node) ->
         projects=[project.name for project in draft.projects],
         automation_profile=draft.profile,
         profile_source=draft.profile_source,
-        arguments=draft.arguments,
+        arguments=show.arguments(draft.arguments),
         include=action.sandbox.include,
         steps=msgspec.to_builtins(action.steps),
         base=[_base_view(base, strategy) for base, strategy in zip(bases, draft.strategies, strict=True)],
@@ -188,7 +189,7 @@ class _Shower:
         return views.DryRunPlanView(
             action=action.name,
             projects=projects,
-            arguments=node.arguments,
+            arguments=show.arguments(node.arguments),
             decided_by=node.decided_by,
             read_only=action.read_only,
             include=action.sandbox.include,

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 
-from daemon import profiles, show, views
+from daemon import profiles, sandboxes, show, views
 from daemon.decisions import GUIDANCE
 from store import damage, jobs
 from store.clock import rfc3339
@@ -38,11 +38,13 @@ def explain(
         commands: What makes sense now.
     """
     where = ", ".join(project.project for project in projects)
+    left_out = _left_out(projects)
     told = [
         _profile(plan),
         *_decided(decisions),
         *_happened(decisions, failures),
         *(_step(step) for step in steps),
+        *left_out,
         *(f"its Apply waits for project {project}, which {holder} holds" for project, holder in holders.items()),
     ]
     return views.PlanExplainView(
@@ -50,7 +52,7 @@ def explain(
         phase=plan.phase,
         state=plan.state,
         summary=f"{plan.name} uses {plan.action} on {where}{_goal(plan, decisions)}. "
-        f"It is {plan.position}: {_standing(plan, steps, job)}",
+        f"It is {plan.position}: {_standing(plan, steps, job, left_out)}",
         reasons=told,
         decisions=[show.decision(one) for one in decisions if not one.superseded],
         next=[views.NextView(command, _effect(command.split(" ")[2], plan, steps)) for command in commands],
@@ -64,6 +66,12 @@ def _goal(plan: Plan, decisions: Sequence[Decision]) -> str:
     return f" ({goal})" if goal and goal != plan.action else ""
 
 
+def _left_out(projects: Sequence[PlanProject]) -> list[str]:
+    """What neither the sandbox nor the change can carry."""
+    named = [(project, damage.document(project, "uncarried_json", list[str])) for project in projects]
+    return [f"not in the change of {project.project}: {entry}" for project, entries in named for entry in entries]
+
+
 def _awaited(job: AsyncJob | None) -> str:
     """What a queued job needs."""
     if job is None or job.schema_version <= jobs.PAYLOAD_VERSION:
@@ -71,7 +79,9 @@ def _awaited(job: AsyncJob | None) -> str:
     return f"the newer program that queued it (payload version {job.schema_version})"
 
 
-def _standing(plan: Plan, steps: Sequence[Step], job: AsyncJob | None) -> str:  # noqa: PLR0911  a table, one line a position
+def _standing(  # noqa: PLR0911  a table, one line a position
+    plan: Plan, steps: Sequence[Step], job: AsyncJob | None, left_out: Sequence[str]
+) -> str:
     profile = f"profile {plan.automation_profile}"
     match plan.phase, plan.state:
         case Phase.STRATEGIZE, State.QUEUED if plan.job_id is None:
@@ -85,7 +95,8 @@ def _standing(plan: Plan, steps: Sequence[Step], job: AsyncJob | None) -> str:  
             names = ", ".join(step.step_id for step in steps)
             return f"its steps are decided ({names}), and {profile} waits for you before they run."
         case Phase.EXECUTE, State.COMPLETE if _changed(plan) == 0:
-            return "its steps ran and changed nothing, so there is nothing to apply."
+            besides = " that can be carried" if any(entry.endswith(sandboxes.MADE) for entry in left_out) else ""
+            return f"its steps ran and changed nothing{besides}, so there is nothing to apply."
         case Phase.EXECUTE, State.COMPLETE:
             return (
                 f"its steps are done, and its change of {_files(plan)} waits for your review. The project is untouched."

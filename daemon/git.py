@@ -8,6 +8,7 @@ import contextlib
 import io
 import os
 import re
+import shlex
 import subprocess
 import tempfile
 import time
@@ -100,9 +101,10 @@ def call(
         ok: Exit codes that are an answer, not a failure; None accepts every one.
 
     Raises:
-        NotFoundError: there is no git, or `cwd` is gone.
-        DiskFullError, PermissionDeniedError: git says that this is why it failed.
+        NotFoundError: there is no git, or `cwd` is gone, or the program of a filter.
+        DiskFullError, PermissionDeniedError, LockConflictError: git says that this is why it failed.
         LostError: the repository `git_dir` lacks something that was in it.
+        InvalidArgumentError: a filter of the project's files failed.
         InternalError: git failed for another reason; the message has the command and git's words.
     """
     where = cwd or work_tree
@@ -165,8 +167,38 @@ def failure(args: Sequence[str | bytes | Path], stderr: bytes, code: int) -> err
         return errors.DiskFullError(message, suggestions=["free some space and run the same command again"])
     if any(sign in words for sign in ("Permission denied", "Operation not permitted", "Read-only file system")):
         return errors.PermissionDeniedError(message, suggestions=["check the owner and mode of the path"])
+    if found := _LOCKED.search(stderr):
+        lock = found[1].decode(errors="backslashreplace")
+        return errors.LockConflictError(
+            f"another git is at work in the same repository: {lock} is there",
+            detail={"lock": lock, "git": message},
+            suggestions=[
+                "try again when that git has ended",
+                f"if no git runs there, one that was killed left the file behind: rm {shlex.quote(lock)}",
+            ],
+        )
+    if found := _MISSING.search(stderr):
+        program = found[1].decode(errors="backslashreplace")
+        return errors.NotFoundError(
+            f"a filter of the project's files needs {program}, which is not on the daemon's PATH",
+            detail={"program": program, "git": message},
+            suggestions=[f"install {program}, or put it on PATH, then: ca daemon restart"],
+        )
+    if found := _FILTER.search(stderr):
+        return errors.InvalidArgumentError(
+            f"a filter of the project's files failed: {found[1].decode(errors='backslashreplace')}",
+            detail={"git": message},
+            suggestions=["git config --get-regexp ^filter", "cat .gitattributes"],
+        )
     return errors.InternalError(message)
 
+
+_MISSING = re.compile(rb"^.*: ([^\s:]+): (?:command )?not found$", re.MULTILINE)
+"""How the shell says that the program of a filter is not there."""
+_FILTER = re.compile(rb"^error: (external filter .*)$", re.MULTILINE)
+"""How git says that one failed."""
+_LOCKED = re.compile(rb"Unable to create '([^\n]+\.lock)': File exists")
+"""How git says that another git is at it."""
 
 _LACKING = re.compile(
     rb"not a git repository|bad (tree )?object|not a tree object|unable to (read|find|parse) |missing (blob|tree|object)"
@@ -259,7 +291,7 @@ def _remove_stale_lock(repository: Path, stderr: bytes) -> bool:
 
     A power cut leaves such files, and git never removes them.
     """
-    found = re.search(rb"Unable to create '([^\n]+\.lock)': File exists", stderr)
+    found = _LOCKED.search(stderr)
     if found is None:
         return False
     lock = Path(os.fsdecode(found[1]))

@@ -220,7 +220,11 @@ def _failure(command: ItemCommand, printed: Printed, asking: Asking) -> errors.C
         )
     if printed.code is None:
         return errors.LostError(f"{begin} is lost: its process ended and left no exit code", detail=detail)
-    return errors.StepFailedError(f"{begin} failed: exit {printed.code}{':' if said else ''}{said}", detail=detail)
+    return errors.StepFailedError(
+        f"{begin} failed: exit {printed.code}{':' if said else ''}{said}",
+        detail=detail,
+        suggestions=["remove the cause, or correct the command", f"ca action show {asking.action.name}"],
+    )
 
 
 def _refused(asking: Asking, reason: str, *suggestions: str, **detail: object) -> errors.InvalidActionError:

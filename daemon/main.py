@@ -7,6 +7,7 @@ import logging.handlers
 import os
 import signal
 import time
+from contextlib import suppress
 from typing import TextIO
 
 from daemon import cleanup, detach, git, listener, recovery, retention
@@ -129,6 +130,7 @@ class _Main:
         self._grace = 0.0
         self._kill = False
         self._last_busy = time.monotonic()
+        self._changed = asyncio.Event()
         self._stacks: TextIO | None = None
 
     async def run(self) -> None:
@@ -161,7 +163,9 @@ class _Main:
         db.on_commit = self._committed
         await recovery.recover(services)
         self._sync = Syncer(services)
-        self._daemon = Daemon(services, self._workers, VERSION, clock.now(), self._ask_to_stop, self._sync)
+        self._daemon = Daemon(
+            services, self._workers, VERSION, clock.now(), self._ask_to_stop, self._sync, self._obey_now
+        )
         self._listener = listener.Listener(self._daemon, HANDLERS)
         await self._listener.open()
         await self._workers.start()
@@ -236,21 +240,29 @@ class _Main:
         log.info("SIGHUP: configuration, log and socket are opened again")
         _open_log(self._paths)
         self._open_stacks()
+        self._obeying = asyncio.create_task(self._obey_now(), name="settings")
+        self._reopening = asyncio.create_task(self._listener.reopen_if_gone(), name="socket")
+
+    async def _obey_now(self) -> None:
+        """The configuration may have changed: what does not look at it when it needs it follows."""
+        await self._obey()
+        self._changed.set()
+
+    async def _obey(self) -> None:
         self._apply_log_level()
         self._sync.notice_settings()
-        self._reopening = asyncio.create_task(self._listener.reopen_if_gone(), name="socket")
+        await self._workers.obey()
 
     def _apply_log_level(self) -> None:
         logging.getLogger().setLevel(str(self._config.value("core.log-level")).upper())
 
     async def _keep_house(self) -> None:
-        """What has to be looked at now and then: the socket, the log level, retention, the end of an idle daemon."""
+        """What has to be looked at now and then: the socket, the settings, retention, the end of an idle daemon."""
         await recovery.clean_up(self._services)
         pruned = float("-inf")
         while True:
             try:
-                self._apply_log_level()
-                self._sync.notice_settings()
+                await self._obey()
                 if time.monotonic() - pruned >= PRUNING:
                     await retention.prune(self._services)
                     await self._copy_store()
@@ -263,7 +275,10 @@ class _Main:
             if limit and self._idle_for() >= limit:
                 log.info("idle for %g s; ending", limit)
                 self._stop.set()
-            await asyncio.sleep(min(HOUSEKEEPING, limit / 4 or HOUSEKEEPING))
+            with suppress(TimeoutError):
+                async with asyncio.timeout(min(HOUSEKEEPING, limit / 4 or HOUSEKEEPING)):
+                    await self._changed.wait()
+            self._changed.clear()
 
     async def _copy_store(self) -> None:
         try:

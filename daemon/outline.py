@@ -189,6 +189,21 @@ class _Resolution:
         spec: actions.SubplansSpec,
         place: _Place,
     ) -> list[Child]:
+        """The children of a step; what cannot be resolved names it."""
+        try:
+            return await self._resolved(action, arguments, step, spec, place)
+        except errors.CleverAgentsError as error:
+            error.detail.setdefault("step", step.id)
+            raise
+
+    async def _resolved(
+        self,
+        action: actions.Action,
+        arguments: dict[str, Any],
+        step: actions.StepSpec,
+        spec: actions.SubplansSpec,
+        place: _Place,
+    ) -> list[Child]:
         projects = place.projects if step.project is None else (step.project,)
         told = f"step {step.id} of {action.name}" + (f" for {items.shown(place.item)}" if place.item else "")
         used = self._action(spec.action, told, projects)
@@ -301,7 +316,11 @@ def _path(text: str) -> str:
     try:
         return relative_path(text)
     except ValueRefused as error:
-        raise errors.InvalidActionError(f"a path {error}", detail={"key": "paths", "value": text}) from error
+        raise errors.InvalidActionError(
+            f"a path {error}",
+            detail={"key": "paths", "value": text},
+            suggestions=["correct the step's paths, or what gives the items"],
+        ) from error
 
 
 def _prefixed(told: str, error: errors.CleverAgentsError) -> errors.CleverAgentsError:

@@ -63,7 +63,7 @@ def draft(
     if len({project.name for project in found}) != len(found):
         raise errors.InvalidArgumentError("a project is named twice", detail={"projects": [p.name for p in found]})
     config = Config(paths.config_file, environment)
-    chosen, source = _profile(config, definition, found[0].name, profile)
+    chosen, source = _profile(config, definition, [project.name for project in found], profile)
     return Draft(
         action=definition,
         arguments=actions.bind(definition, arguments),
@@ -139,14 +139,20 @@ def repository_around(directory: Path) -> Path | None:
     return Path(os.fsdecode(top)) if found.returncode == 0 and top else None
 
 
-def _profile(config: Config, action: actions.Action, project: str, flag: str | None) -> tuple[str, str]:
-    """Flag, then action, then project, then configuration; with its source."""
+def _profile(config: Config, action: actions.Action, projects: Sequence[str], flag: str | None) -> tuple[str, str]:
+    """Flag, then action, then project, then configuration; with its source.
+
+    Of several projects the most careful one decides: what waits for a person in one of them does not happen by itself.
+    """
     if flag is not None:
         return profiles.check(flag), Level.FLAG
     if action.automation_profile is not None:
         return profiles.check(action.automation_profile), "action"
-    resolved = config.get("core.automation-profile", project=project)
-    return profiles.check(str(resolved.value)), resolved.level
+    resolved = [config.get("core.automation-profile", project=project) for project in projects]
+    careful = list(profiles.PROFILES)
+    return min(
+        ((profiles.check(str(one.value)), one.level) for one in resolved), key=lambda found: careful.index(found[0])
+    )
 
 
 def _strategy(config: Config, action: actions.Action, project: Project) -> str:

@@ -22,12 +22,13 @@ _UNDER_WAY = {
     "REVERT_HEAD": "a revert",
     "sequencer": "a series of cherry-picks or reverts",
 }
-_KINDS = {
+KINDS = {
     stat.S_IFIFO: "a FIFO",
     stat.S_IFSOCK: "a socket",
     stat.S_IFCHR: "a character device",
     stat.S_IFBLK: "a block device",
 }
+"""What git has no word for."""
 
 
 class Inspection(msgspec.Struct, frozen=True):
@@ -189,7 +190,7 @@ def _suspects(project: Project, submodules: frozenset[bytes]) -> Generator[Uncar
             if entry.is_symlink() or entry.is_file(follow_symlinks=False):
                 continue
             if not entry.is_dir(follow_symlinks=False):
-                kind = _KINDS.get(stat.S_IFMT(entry.stat(follow_symlinks=False).st_mode), "a special file")
+                kind = KINDS.get(stat.S_IFMT(entry.stat(follow_symlinks=False).st_mode), "a special file")
                 yield Uncarried(name, f"is {kind}")
             elif name not in ignored and entry.name != b".git":
                 waiting.append(name)

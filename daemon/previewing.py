@@ -1,7 +1,6 @@
 """What an Apply would do now: the merge, computed beside the project as Apply itself computes it, and thrown away."""
 
 import asyncio
-from typing import Any
 
 from daemon import actions, applying, repositories, views
 from daemon.phases.context import Services, project_of, shown
@@ -21,7 +20,7 @@ async def preview(services: Services, plan: Plan, mode: str) -> views.PlanPrevie
         await asyncio.to_thread(_look, services, plan, project, mode)
         for project in plans.projects(services.db.read, plan.plan_id)
     ]
-    arguments = damage.document(plan, "arguments_json", dict[str, Any])
+    arguments = damage.document(plan, "arguments_json", actions.Values)
     checks = [views.DryRunCheckView(check.name, actions.render(check.run, arguments)) for check in action.checks]
     return views.PlanPreviewView(plan.plan_id, diff.digest, mode, found, checks)
 

@@ -21,6 +21,7 @@ PROFILES: Mapping[str, Profile] = {
     "trusted": Profile(strategizes=True, executes=True, applies=False),
     "full-auto": Profile(strategizes=True, executes=True, applies=True),
 }
+"""The most careful one first."""
 
 
 def check(name: str) -> str:

@@ -47,11 +47,15 @@ async def prune(services: Services, *, dry_run: bool) -> views.PruneView:
 
 
 class _Place(msgspec.Struct, frozen=True):
-    """A directory or file below `sandboxes/`: a plan's sandbox, its scratch checkouts, or something that nobody knows."""
+    """A directory or file below `sandboxes/`: a plan's sandbox, its scratch checkouts, or something that nobody knows.
+
+    `work` says what it is that nothing else holds, where that is known.
+    """
 
     path: Path
     plan: Plan | None = None
     project: PlanProject | None = None
+    work: str = ""
 
 
 def _places(services: Services) -> Iterator[_Place]:
@@ -74,6 +78,8 @@ def _places_of(services: Services, plan: Plan, directory: Path) -> Iterator[_Pla
     for namespace in sorted(directory.iterdir()):
         if namespace.name in SCRATCH:
             yield _Place(namespace, plan)
+        elif namespace.name == sandboxes.ASIDE:
+            yield _Place(namespace, plan, work="what was put aside and is under no ref")
         elif not checkouts.is_directory(namespace):
             yield _Place(namespace)
         else:
@@ -86,12 +92,14 @@ async def _look(services: Services, place: _Place) -> views.PruneEntryView:
     plan, project = place.plan, place.project
     size = await asyncio.to_thread(allocated, place.path)
     goes = plan is not None and _is_over(services.db.read, plan) and not _is_held(services, plan)
+    work = place.work
     if plan is None:
         holds = "nobody knows"
     elif project is None:
-        holds = NOTHING
+        holds = work or NOTHING
     else:
-        holds = await asyncio.to_thread(_holds, project_of(services.paths, project), plan, project, place.path)
+        repository = project_of(services.paths, project)
+        holds, work = await asyncio.to_thread(_holds, repository, plan, project, place.path)
     return views.PruneEntryView(
         kind="unknown" if plan is None else "sandbox",
         plan_id=plan and plan.plan_id,
@@ -100,7 +108,7 @@ async def _look(services: Services, place: _Place) -> views.PruneEntryView:
         path=_text(place.path),
         bytes=size,
         holds=holds,
-        removed=goes,
+        removed=goes and not work,
         error=None,
     )
 
@@ -118,19 +126,20 @@ def _is_held(services: Services, plan: Plan) -> bool:
     return lock is not None and not lock.stale(clock)
 
 
-def _holds(repository: repositories.Project, plan: Plan, project: PlanProject, path: Path) -> str:
-    """What would be missing in the project without the sandbox, in words."""
+def _holds(repository: repositories.Project, plan: Plan, project: PlanProject, path: Path) -> tuple[str, str]:
+    """What would be missing in the project without the sandbox, in words, and what of it no ref could keep."""
     parts: list[str] = []
     try:
         if plan.state is not State.APPLIED and project.base and project.tip and project.base_tree != project.tip_tree:
             changed = len(changes.touched(repository, project.base, project.tip))
             parts.append(f"{_files(changed)} changed, not applied")
-        edited = len(sandboxes.edits(repository, plan.plan_id, path))
+        found = sandboxes.contents(repository, plan.plan_id, path)
     except errors.CleverAgentsError as error:
-        return f"unknown: {error.message}"
-    if edited:
-        parts.append(f"{_files(edited)} edited after the last checkpoint")
-    return ", ".join(parts) or NOTHING
+        return f"unknown: {error.message}", ""
+    if found.edits:
+        parts.append(f"{_files(len(found.edits))} edited after the last checkpoint")
+    work = "; ".join(f"{shown(one.path)}: {one.reason}, under no ref" for one in found.uncarried)
+    return ", ".join([*parts, *([work] if work else [])]) or NOTHING, work
 
 
 def _files(count: int) -> str:

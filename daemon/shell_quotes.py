@@ -7,6 +7,11 @@ one place for another, it says that nothing can be quoted there.
 import re
 from enum import Enum
 
+import msgspec
+
+from daemon import shell_rereads
+from daemon.shell_rereads import Reread
+
 MARK = "\0"
 """Stands for a placeholder; a command cannot contain it."""
 
@@ -42,6 +47,20 @@ def places(command: str) -> list[Place]:
     return _Scanner(command).scan()
 
 
+def rereads(command: str) -> list[Reread | None]:
+    """For each `MARK` in `command` whether a value there is read a second time; where none can be quoted, None."""
+    scanner = _Scanner(command)
+    scanner.scan()
+    return scanner.rereads
+
+
+class _Command(msgspec.Struct):
+    """A simple command as far as it was read: its words, quotes and all, and where the one at hand begins."""
+
+    words: list[str] = []
+    begin: int | None = None
+
+
 class _Scanner:
     """One pass over a command with a stack of what is open; `BARE` on top of something is `(…)` or `$(…)`."""
 
@@ -50,6 +69,10 @@ class _Scanner:
         self._at = 0
         self._open: list[Place] = [Place.BARE]
         self._found: list[Place] = []
+        self._commands: list[_Command] = [_Command()]
+        self._tests = shell_rereads.in_tests(command)
+        self._integers = shell_rereads.has_integers(command)
+        self.rereads: list[Reread | None] = []
         self._unsure = False
         self._broken = False
         self._arrays: list[int] = []
@@ -85,9 +108,34 @@ class _Scanner:
     def _mark(self, place: Place) -> None:
         around = next((outer for outer in self._open if outer.refused), place)
         self._found.append(Place.UNSURE if self._unsure and not place.refused else around if around.refused else place)
+        self.rereads.append(None if self._found[-1].refused else self._reread())
+
+    def _reread(self) -> Reread | None:
+        """What becomes of a value in the word at hand, whose placeholder was just passed."""
+        if any(self._at - 1 in test for test in self._tests):
+            return Reread.ARITHMETIC
+        command = self._commands[-1]
+        word = self._text[command.begin : self._at]
+        if self._arrays[-1:] == [len(self._open)] and word.startswith("["):
+            return Reread.ARITHMETIC
+        return shell_rereads.in_command(command.words, word, integers=self._integers)
+
+    def _follow(self, char: str) -> None:
+        """Note where words and commands begin and end."""
+        command = self._commands[-1]
+        redirects = char == "&" and "<" in self._text[self._at - 1 : self._at].replace(">", "<")
+        if char not in _WORD_ENDS or redirects:
+            command.begin = self._at if command.begin is None else command.begin
+            return
+        if command.begin is not None:
+            command.words.append(self._text[command.begin : self._at])
+            command.begin = None
+        if char not in " \t":
+            self._commands[-1] = _Command()
 
     def _close(self) -> None:
-        self._open.pop()
+        if self._open.pop() is Place.BARE:
+            self._commands.pop()
         self._at += 1
 
     def _until(self, end: str) -> None:
@@ -156,6 +204,7 @@ class _Scanner:
 
     def _bare(self) -> None:
         char = self._text[self._at]
+        self._follow(char)
         starts_word = self._word_start
         self._word_start = char in _WORD_ENDS or (starts_word and self._text.startswith("\\\n", self._at))
         if char == "'":
@@ -179,6 +228,8 @@ class _Scanner:
 
     def _enter(self, place: Place, length: int) -> None:
         self._open.append(place)
+        if place is Place.BARE:
+            self._commands.append(_Command())
         self._at += length
         self._word_start = place is Place.BARE
 
@@ -268,4 +319,6 @@ class _Scanner:
         self._here_documents.clear()
 
     def _refuse_between(self, start: int, end: int, place: Place) -> None:
-        self._found += [place] * self._text.count(MARK, start, end)
+        count = self._text.count(MARK, start, end)
+        self._found += [place] * count
+        self.rereads += [None] * count

@@ -10,6 +10,7 @@ import msgspec
 from daemon import actions, actors, changes, projects, views
 from store import damage, entities, jobs, names, trees
 from store.clock import Clock, rfc3339
+from store.config import Config
 from store.database import Reader
 from store.records import (
     Action,
@@ -46,7 +47,8 @@ def moment(microseconds: int) -> str:
 class _Parts:
     """What belongs to some plans, read in one go."""
 
-    def __init__(self, db: Reader, records: Sequence[Plan]) -> None:
+    def __init__(self, db: Reader, records: Sequence[Plan], config: Config) -> None:
+        self.max_reversions = int(config.value("plan.max-reversions"))
         ids = [record.plan_id for record in records]
         self.projects = _by_plan(trees.projects(db, ids))
         self.steps = _by_plan(trees.steps(db, ids))
@@ -64,27 +66,27 @@ def _by_plan(found: Iterable[P]) -> dict[str, list[P]]:
     return sorted_out
 
 
-def plan(db: Reader, record: Plan) -> views.PlanView:
+def plan(db: Reader, record: Plan, config: Config) -> views.PlanView:
     """A plan with everything that belongs to it; one of which something cannot be read is shown with that as its error."""
     try:
-        return _plan(record, _Parts(db, [record]))
+        return _plan(record, _Parts(db, [record], config))
     except damage.UnreadableRowError as error:
         return _damaged(record, error)
 
 
-def plan_list(db: Reader, records: Sequence[Plan], total: int) -> views.PlansView:
+def plan_list(db: Reader, records: Sequence[Plan], total: int, config: Config) -> views.PlansView:
     """Plans like that, however many; `total` is how many there are beyond these."""
-    return views.PlansView(plans=_plans(db, records), total=total)
+    return views.PlansView(plans=_plans(db, records, config), total=total)
 
 
-def _plans(db: Reader, records: Sequence[Plan]) -> list[views.PlanView]:
+def _plans(db: Reader, records: Sequence[Plan], config: Config) -> list[views.PlanView]:
     if not records:
         return []
     try:
-        parts = _Parts(db, records)
+        parts = _Parts(db, records, config)
         return [_plan(record, parts) for record in records]
     except damage.UnreadableRowError:  # of one of them
-        return [plan(db, record) for record in records]
+        return [plan(db, record, config) for record in records]
 
 
 def _damaged(record: Plan, error: damage.UnreadableRowError) -> views.PlanView:
@@ -139,7 +141,7 @@ def _plan(record: Plan, parts: _Parts) -> views.PlanView:
         recoverable=record.recoverable,
         automation_profile=record.automation_profile,
         profile_source=record.profile_source,
-        arguments=damage.document(record, "arguments_json", dict[str, Any]),
+        arguments=arguments(damage.document(record, "arguments_json", actions.Values)),
         priority=record.priority,
         parent_plan_id=record.parent_plan_id,
         root_plan_id=record.root_plan_id,
@@ -164,12 +166,18 @@ def _plan(record: Plan, parts: _Parts) -> views.PlanView:
             steps,
             entered=subplan is not None and subplan.integrated_at is not None,
             conflicting=record.plan_id in parts.conflicting,
+            revertible=record.reversions < parts.max_reversions,
         ),
     )
 
 
 def next_commands(
-    record: Plan, steps: Sequence[Step] = (), *, entered: bool = False, conflicting: bool = False
+    record: Plan,
+    steps: Sequence[Step] = (),
+    *,
+    entered: bool = False,
+    conflicting: bool = False,
+    revertible: bool = False,
 ) -> list[str]:
     """The commands that make sense where a plan stands, the likeliest first.
 
@@ -178,15 +186,18 @@ def next_commands(
         steps: Its steps.
         entered: Whether it is a child whose change is in its parent.
         conflicting: Whether it has conflicts that are not settled.
+        revertible: Whether `plan.max-reversions` allows it to be reverted once more.
     """
+    revert = [f"ca plan revert {record.name}"] if revertible else []
     if record.parent_plan_id is not None:
-        return _next_of_child(record, entered=entered, conflicting=conflicting)
-    return _next_of_root(record, steps, conflicting=conflicting)
+        return _next_of_child(record, revert, entered=entered, conflicting=conflicting)
+    return _next_of_root(record, steps, revert, conflicting=conflicting)
 
 
-def _next_of_root(record: Plan, steps: Sequence[Step], *, conflicting: bool) -> list[str]:  # noqa: PLR0911  a table, one line a position
+def _next_of_root(record: Plan, steps: Sequence[Step], revert: Sequence[str], *, conflicting: bool) -> list[str]:  # noqa: PLR0911  a table, one line a position
     name = record.name
-    over = [f"ca plan revert {name}", f"ca plan cancel {name}"]
+    apply = [f"ca plan apply {name}"] if _changes_something(record) else []
+    over = [*revert, f"ca plan cancel {name}"]
     back = [f"ca plan rollback {name} {step}" for step in _step_before_the_last(steps)]
     advice = [f'ca plan prompt {name} "…"']
     match record.phase, record.state:
@@ -197,9 +208,9 @@ def _next_of_root(record: Plan, steps: Sequence[Step], *, conflicting: bool) -> 
         case Phase.STRATEGIZE, State.COMPLETE:
             return [f"ca plan tree {name}", f"ca plan execute {name}", f"ca plan cancel {name}"]
         case Phase.EXECUTE, State.COMPLETE:
-            return [f"ca plan diff {name}", f"ca plan apply {name}", *back, *over]
+            return [f"ca plan diff {name}", *apply, *back, *over]
         case Phase.APPLY, State.ERRORED | State.CONSTRAINED:
-            return [f"ca plan errors {name}", f"ca plan apply {name}", *advice, *over]
+            return [f"ca plan errors {name}", *apply, *advice, *over]
         case Phase.EXECUTE, State.ERRORED if conflicting:
             return [*_settling(name), f"ca plan execute {name}", *over]
         case Phase.EXECUTE, State.ERRORED:
@@ -212,7 +223,12 @@ def _next_of_root(record: Plan, steps: Sequence[Step], *, conflicting: bool) -> 
             return []
 
 
-def _next_of_child(record: Plan, *, entered: bool, conflicting: bool) -> list[str]:  # noqa: PLR0911  as above
+def _changes_something(record: Plan) -> bool:
+    change: views.DiffStatView | None = _decoded(record, "diff_json", views.DiffStatView)
+    return change is not None and change.files > 0
+
+
+def _next_of_child(record: Plan, revert: Sequence[str], *, entered: bool, conflicting: bool) -> list[str]:  # noqa: PLR0911  as above
     """A child is never applied, and what it waits for is its parent's to do."""
     name = record.name
     above = f"ca plan show {name.rpartition('.')[0]}"
@@ -224,7 +240,7 @@ def _next_of_child(record: Plan, *, entered: bool, conflicting: bool) -> list[st
         case State.COMPLETE if entered:
             return [f"ca plan diff {name}", above]
         case State.COMPLETE:
-            return [f"ca plan diff {name}", above, f"ca plan revert {name}", f"ca plan cancel {name}"]
+            return [f"ca plan diff {name}", above, *revert, f"ca plan cancel {name}"]
         case State.ERRORED if conflicting:
             return [*_settling(name), f"ca plan execute {name}", f"ca plan cancel {name}"]
         case State.ERRORED:
@@ -337,9 +353,16 @@ def project_elsewhere(entity: Entity) -> views.ProjectView:
     )
 
 
+def arguments(values: actions.Values) -> dict[str, Any]:
+    """The values of a plan's arguments; how a number was written is for its commands."""
+    return {name: actions.as_json(value) for name, value in values.items()}
+
+
 def action(record: Action, definition: actions.Action) -> views.ActionView:
     namespace, _ = names.split_name(record.name)
     own: dict[str, Any] = msgspec.to_builtins(definition)
+    for shown, argument in zip(own["arguments"], definition.arguments, strict=True):
+        shown["default"] = actions.as_json(argument.default)
     own |= {"name": record.name, "namespace": namespace, "source": record.source, "revision": record.revision}
     return msgspec.convert({**own, "archived": bool(record.archived)}, views.ActionView)
 
@@ -370,8 +393,8 @@ def text(raw: bytes) -> tuple[str, str | None]:
 def file(change: changes.FileChange, prefix: str) -> views.FileView:
     """A changed file; `prefix` is set when several projects have to be told apart."""
     shown, encoded = text(os.fsencode(prefix) + change.path)
-    old = None if change.old_path is None else text(os.fsencode(prefix) + change.old_path)[0]
-    return views.FileView(shown, encoded, old, change.status, change.binary, change.insertions, change.deletions)
+    old = (None, None) if change.old_path is None else text(os.fsencode(prefix) + change.old_path)
+    return views.FileView(shown, encoded, *old, change.status, change.binary, change.insertions, change.deletions)
 
 
 def _decoded(record: Plan, column: str, kind: type[Any]) -> Any:

@@ -120,7 +120,7 @@ def _absolute(found: records.Project | records.PlanProject) -> Wrong:
 
 def _plan(plan: records.Plan) -> Wrong:
     document(plan, "definition_json", actions.Action)
-    document(plan, "arguments_json", dict[str, Any])
+    document(plan, "arguments_json", actions.Values)
     _document(plan, "error_json", views.ErrorView)
     _document(plan, "diff_json", views.DiffStatView)
     _document(plan, "applied_json", views.AppliedView)

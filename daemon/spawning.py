@@ -48,10 +48,12 @@ def _group(  # noqa: PLR0917  a step with what it spawned
     """The decision that groups the spawns of a parallel step; else they are below `root` itself."""
     if spec.mode != "parallel":
         return root
+    together = f"in parallel, at most {spec.max_parallel} at once"
+    how = "one after another, each from the result of the one before" if spec.merge == "sequential_apply" else together
     return decisions.decide(
         tx, parent.plan_id, root, "subplan_parallel_spawn",
         question=f"How is step {step.id} carried out?",
-        choice=f"{count} children of {spec.action} in parallel, at most {spec.max_parallel} at once",
+        choice=f"{count} children of {spec.action} {how}",
         reason=step.title,
     )  # fmt: skip
 

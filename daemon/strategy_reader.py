@@ -5,7 +5,7 @@ from typing import Any, NoReturn
 
 from msgspec import Struct
 
-from daemon import action_reader, documents
+from daemon import action_reader, action_values, documents
 from daemon.action_schema import Action, StepSpec
 from daemon.action_section import Section
 from daemon.documents import Node
@@ -47,9 +47,7 @@ def read(answer: bytes, action: Action) -> Strategy:
         top.node("steps")
         top.node("decisions")
         return Strategy(
-            steps=action_reader.read_steps(
-                top, [argument.name for argument in action.arguments], action.shell, required=True
-            ),
+            steps=action_reader.read_steps(top, action_values.known(action.arguments), action.shell, required=True),
             decisions=_decisions(top),
         )
     except errors.InvalidActionError as error:

@@ -9,7 +9,8 @@ A template is read in two passes. The first knows braces only, and holds for com
 
 The second pass follows the shell's quotes through a command, so that each value is quoted for the place where it
 stands: bare, inside "…" or inside '…'. Where no quoting is safe (a here-document, backquotes, `${…}`, arithmetic, a
-comment) a placeholder is refused; `"$CA_ARG_NAME"` works there.
+comment) a placeholder is refused; `"$CA_ARG_NAME"` works there. So is one whose value would be read a second time, unless
+every value it can have is plain.
 """
 
 import re
@@ -17,6 +18,8 @@ import shlex
 from collections.abc import Collection, Mapping
 
 from daemon import shell_quotes
+from daemon.action_schema import Number
+from daemon.shell_rereads import Reread
 from store import errors, names
 
 ITEM = "item"
@@ -24,6 +27,7 @@ ITEM = "item"
 
 _PLACEHOLDER = re.compile(r"\{([A-Za-z_][A-Za-z0-9_-]*)\}", re.ASCII)
 _ORDINARY = re.compile(r"[^{}$]+")
+_PLAIN = re.compile(r"[A-Za-z0-9_.,:/@%+=-]*")
 _NEEDS_QUOTES_BEFORE = frozenset("<>=(")
 _BOURNE = frozenset({"sh", "bash", "dash", "ash", "ksh", "mksh", "zsh"})
 
@@ -47,6 +51,7 @@ def render(template: str, values: Mapping[str, object]) -> str:
     try:
         parts = split(template)
         places = _places(parts)
+        _check_rereads(parts, {name: is_plain(as_text(value)) for name, value in values.items()})
     except TemplateError as error:
         raise errors.InvalidArgumentError(f"{error}", detail={"template": template}) from error
     rendered: list[str] = []
@@ -68,12 +73,12 @@ def render_text(template: str, values: Mapping[str, object]) -> str:
     return "".join(_value(part, values) if isinstance(part, Placeholder) else part for part in split(template))
 
 
-def check(template: str, known: Collection[str], *, shell: str | None = None, command: bool = True) -> None:
+def check(template: str, known: Mapping[str, bool], *, shell: str | None = None, command: bool = True) -> None:
     """That `template` can be rendered with values for `known`, whatever the values.
 
     Args:
         template: The text as it was written.
-        known: The names of the arguments.
+        known: The names of the arguments, and of each whether its values are plain: no reading makes a command of one.
         shell: The program that reads a command; None is `/bin/sh`.
         command: False for a prompt or a path, which no shell reads.
 
@@ -93,13 +98,21 @@ def check(template: str, known: Collection[str], *, shell: str | None = None, co
         )
     if command:
         _places(parts)
+        _check_rereads(parts, known)
 
 
 def as_text(value: object) -> str:
-    """A value as a command sees it: booleans are `true` and `false`, an argument without a value is empty."""
+    """A value as a command sees it: numbers as they were written, booleans as `true` and `false`, None as nothing."""
     if value is None:
         return ""
+    if isinstance(value, Number):
+        return value.text
     return str(value).lower() if isinstance(value, bool) else str(value)
+
+
+def is_plain(text: str) -> bool:
+    """Whether this is a word that no shell takes for anything else, however often it is read."""
+    return _PLAIN.fullmatch(text) is not None
 
 
 def environment_name(argument: str) -> str:
@@ -165,14 +178,33 @@ def _closed_twice(opened: list[bool]) -> str:
     return "}"
 
 
+def _marked(parts: list[str]) -> str:
+    return "".join(shell_quotes.MARK if isinstance(part, Placeholder) else part for part in parts)
+
+
 def _places(parts: list[str]) -> list[shell_quotes.Place]:
-    marked = "".join(shell_quotes.MARK if isinstance(part, Placeholder) else part for part in parts)
-    places = shell_quotes.places(marked)
+    places = shell_quotes.places(_marked(parts))
     found = (part for part in parts if isinstance(part, Placeholder))
     for name, place in zip(found, places, strict=True):
         if place.refused:
             raise TemplateError(f'{{{name}}} cannot be quoted {place.value}; use "${environment_name(name)}" there')
     return places
+
+
+def _check_rereads(parts: list[str], known: Mapping[str, bool]) -> None:
+    found = (part for part in parts if isinstance(part, Placeholder))
+    for name, reread in zip(found, shell_quotes.rereads(_marked(parts)), strict=True):
+        if reread is not None and not known.get(name, True):
+            raise TemplateError(
+                f"the value of {{{name}}} {reread.value}; "
+                + _INSTEAD[reread].format(name=name, variable=environment_name(name))
+            )
+
+
+_INSTEAD = {
+    Reread.CODE: """write "${variable}" there, all of it inside '…': sh -c 'echo "${variable}"'""",
+    Reread.ARITHMETIC: "give the argument the type integer, number or choice, or compare in [ … ]: [ {{{name}}} -gt 3 ]",
+}
 
 
 def _quoted(value: str, place: shell_quotes.Place, *, force: bool) -> str:

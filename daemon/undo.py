@@ -3,27 +3,33 @@
 import asyncio
 from collections.abc import Sequence
 
-from daemon import snapshots, writing
+from daemon import holding, snapshots, writing
+from daemon.moves import Outcome, the_plan
 from daemon.phases.context import Services, project_of, shown
-from store import crashpoints, errors, journals, locks, names, plans
+from store import crashpoints, errors, events, journals, locks, names, plans
 from store.clock import rfc3339
 from store.database import Transaction
 from store.records import JournalEntry, Lock, Plan
 from store.states import State
 
 LOCK_SECONDS = 3600.0
+RECENT = 100
+"""How many of a plan's last events are looked at for its last move; few events are no move."""
 
 
-async def undo(services: Services, plan: Plan, *, keep_going: bool) -> tuple[Plan, list[str]]:
+async def undo(services: Services, plan: Plan, *, keep_going: bool) -> Outcome:
     """Restore the projects; the plan is execute/complete again, and the files that `keep_going` left out are named.
 
     Raises:
         InvalidTransitionError: the plan is not applied.
+        NotFoundError: a project is not there; nothing was restored.
         ChangeMovedError: files were changed since, and `keep_going` is not given; nothing was restored.
         LockConflictError: somebody works on the plan or one of its projects.
     """
     owner = _owner(plan.plan_id)
     lock = await services.db.write(lambda tx: _begin(tx, plan.plan_id, owner))
+    if lock is None:
+        return Outcome(plan, f"the change of {plan.name} was taken out already")
     crashpoints.reach("undo.begun")
     entries = journals.entries(services.db.read, plan.plan_id)
     try:
@@ -32,7 +38,9 @@ async def undo(services: Services, plan: Plan, *, keep_going: bool) -> tuple[Pla
         await services.db.write(lambda tx: _abandon(tx, plan.plan_id, owner))
         raise
     crashpoints.reach("undo.restored")
-    return await services.db.write(lambda tx: _end(tx, services, lock, owner, skipped)), skipped
+    undone = await services.db.write(lambda tx: _end(tx, services, lock, owner, skipped))
+    left = f"left as they are, because they were changed since: {', '.join(skipped)}"
+    return Outcome(undone, left if skipped else None)
 
 
 async def finish_cut(services: Services, plan_id: str) -> None:
@@ -41,8 +49,10 @@ async def finish_cut(services: Services, plan_id: str) -> None:
     if plan is None:
         return
     await services.db.write(lambda tx: _release_cut(tx, plan_id))
+    for project in plans.projects(services.db.read, plan_id):
+        await asyncio.to_thread(writing.check_there, project_of(services.paths, project))
     owner = _owner(plan_id)
-    lock = await services.db.write(lambda tx: _begin(tx, plan_id, owner))
+    lock = await services.db.write(lambda tx: _take(tx, plan_id, owner))
     entries = journals.entries(services.db.read, plan_id)
     skipped: list[bytes] = []
     for project in plans.projects(services.db.read, plan_id):
@@ -56,27 +66,44 @@ def _owner(plan_id: str) -> str:
 
 
 def _release_cut(tx: Transaction, plan_id: str) -> None:
-    journals.set_state(tx, plan_id, "written")
     for lock in locks.all_locks(tx):
         if lock.owner_id.startswith(f"undo:{plan_id}:"):
             locks.release_all_for_owner(tx, lock.owner_id)
 
 
-def _begin(tx: Transaction, plan_id: str, owner: str) -> Lock:
-    plan = plans.get(tx, plan_id)
-    if plan is None or plan.state is not State.APPLIED:
-        position = "gone" if plan is None else str(plan.position)
+def _begin(tx: Transaction, plan_id: str, owner: str) -> Lock | None:
+    """Take an applied plan and its projects; None when its change is out of them already."""
+    plan = the_plan(tx, plan_id)
+    with holding.locked(tx, plan):
+        if plan.state is not State.APPLIED and _is_out(tx, plan):
+            return None
+        _refuse_unless_undoable(tx, plan)
+    return _take(tx, plan_id, owner)
+
+
+def _is_out(tx: Transaction, plan: Plan) -> bool:
+    """Whether the last move of the plan was an undo."""
+    recent = [event.kind for event in events.last(tx, RECENT, plan_id=plan.plan_id)]
+    moves = [kind for kind in recent if kind in {"plan.moved", "plan.undone"}]
+    return moves[-1:] == ["plan.undone"]
+
+
+def _refuse_unless_undoable(tx: Transaction, plan: Plan) -> None:
+    if plan.state is not State.APPLIED:
         raise errors.InvalidTransitionError(
-            f"the plan is {position}; only an applied plan can be undone",
-            detail={"plan_id": plan_id, "from": position},
+            f"{plan.name} is {plan.position}; only an applied plan can be undone",
+            detail={"plan_id": plan.plan_id, "from": str(plan.position)},
             suggestions=["ca plan list --state applied"],
         )
-    if journals.get(tx, plan_id) is None:
+    if journals.get(tx, plan.plan_id) is None:
         raise errors.InvalidTransitionError(
             f"{plan.name} was applied longer ago than plan.retention; what undo needs is no longer kept",
-            detail={"plan_id": plan_id, "pruned_at": rfc3339(plan.pruned_at)},
+            detail={"plan_id": plan.plan_id, "pruned_at": rfc3339(plan.pruned_at)},
             suggestions=["use git to take the change back"],
         )
+
+
+def _take(tx: Transaction, plan_id: str, owner: str) -> Lock:
     wanted = [("project", project.project) for project in plans.projects(tx, plan_id)]
     lock = locks.acquire(tx, "plan", plan_id, owner, LOCK_SECONDS)
     locks.acquire_all(tx, wanted, owner, LOCK_SECONDS)
@@ -87,6 +114,8 @@ def _begin(tx: Transaction, plan_id: str, owner: str) -> Lock:
 async def _restore(services: Services, plan: Plan, entries: Sequence[JournalEntry], *, keep_going: bool) -> list[str]:
     """All projects or none, unless `keep_going`."""
     projects = plans.projects(services.db.read, plan.plan_id)
+    for project in projects:
+        await asyncio.to_thread(writing.check_there, project_of(services.paths, project))
     mine = {p.project: [entry for entry in entries if entry.project == p.project] for p in projects}
     if not keep_going:
         await _refuse_if_changed(services, plan, mine)

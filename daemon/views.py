@@ -226,6 +226,7 @@ class FileView(View, frozen=True):
     path: str
     path_base64: str | None
     old_path: str | None
+    old_path_base64: str | None
     status: str
     binary: bool
     insertions: int | None

@@ -6,8 +6,9 @@ is configured or planted there runs.
 
 import contextlib
 import os
+import stat
 import time
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Generator, Sequence
 from pathlib import Path
 
 import msgspec
@@ -24,7 +25,7 @@ class Staged(msgspec.Struct, frozen=True):
     Attributes:
         tree: Its content as a tree; blobs that the index took over from elsewhere may be missing in the repository.
         added: The files that the index did not have before.
-        nested: Repositories in it that git cannot carry.
+        nested: Repositories in it that git cannot carry, those left out that are not to be added.
         unreadable: Whether git could not enter a directory.
     """
 
@@ -68,7 +69,7 @@ def stage(
     tree = _write_tree(git_dir, index, started)
     untracked = [path for state, path in states if state == b"??"]
     added = [path for path in untracked if not path.endswith(b"/")]
-    nested = [path[:-1] for path in untracked if path.endswith(b"/")]
+    nested = [path[:-1] for path in untracked if path.endswith(b"/") and not leave(path[:-1])]
     return Staged(tree, added, nested, b"could not open directory" in found.stderr)
 
 
@@ -81,11 +82,25 @@ def is_as_written(git_dir: Path, work_tree: Path, index: Path, tree: str) -> boo
 
 
 def differing(git_dir: Path, work_tree: Path, index: Path) -> list[bytes]:
-    """The paths in which a directory differs from its index, ignored files left out; nothing is written."""
+    """The paths in which a directory differs from its index, ignored files left out; nothing is written.
+
+    The path of a repository of its own ends in a slash.
+    """
     asked = ["status", "--porcelain=v1", "-z", "--untracked-files=all", "--no-renames", "--ignore-submodules=dirty"]
     looking = {"GIT_OPTIONAL_LOCKS": "0"}
     found = git.run(asked, git_dir=git_dir, work_tree=work_tree, index=index, env=looking)
     return [entry[3:] for entry in git.split(found) if entry[1:2] != b" "]
+
+
+def specials(git_dir: Path, work_tree: Path, index: Path) -> list[tuple[bytes, int]]:
+    """FIFOs, sockets and devices with their modes, those left out that git would ignore: it does not see them itself."""
+    found = dict(_specials(os.fsencode(work_tree)))
+    if not found:
+        return []
+    asked = ["check-ignore", "-z", "--stdin"]
+    names = git.joined(found)
+    said = git.run(asked, git_dir=git_dir, work_tree=work_tree, index=index, input=names, ok=(0, 1))
+    return sorted((path, found[path]) for path in found.keys() - set(git.split(said)))
 
 
 def drop_ignored(git_dir: Path, work_tree: Path, index: Path, among: Collection[bytes] | None = None) -> None:
@@ -105,13 +120,46 @@ def _take_over(
     states: Sequence[tuple[bytes, bytes]],
     leave: Callable[[bytes], bool],
 ) -> None:
-    gone = [path for state, path in states if state[1:] == b"D"]
+    changed = [path for state, path in states if state[1:] in {b"M", b"T", b"A"}]
+    replaced = [path for path in changed if _is_special(work_tree, path)]
+    gone = replaced + [path for state, path in states if state[1:] == b"D"]
     fresh = [path for state, path in states if state == b"??" and not path.endswith(b"/") and not leave(path)]
-    here = fresh + [path for state, path in states if state[1:] in {b"M", b"T", b"A"}]
+    here = fresh + [path for path in changed if path not in replaced]
     for flags, paths in (["--force-remove"], gone), (["--add", "--remove", "--replace"], here):
         if paths:
             update = ["update-index", *flags, "-z", "--stdin"]
             git.run(update, git_dir=git_dir, work_tree=work_tree, index=index, input=git.joined(paths))
+
+
+def _is_special(work_tree: Path, path: bytes) -> bool:
+    """Whether a FIFO or the like is in the place of a file."""
+    with contextlib.suppress(OSError):
+        return not _is_carried((work_tree / os.fsdecode(path)).lstat().st_mode)
+    return False
+
+
+def _is_carried(mode: int) -> bool:
+    return stat.S_ISREG(mode) or stat.S_ISLNK(mode) or stat.S_ISDIR(mode)
+
+
+def _specials(root: bytes) -> Generator[tuple[bytes, int]]:
+    """The kind of an entry comes with its name, not from a stat; repositories of their own are not entered."""
+    waiting = [b""]
+    while waiting:
+        below = waiting.pop()
+        try:
+            entries = list(os.scandir(root + b"/" + below))
+        except OSError:
+            continue
+        if below and any(entry.name == b".git" for entry in entries):
+            continue
+        for entry in entries:
+            if entry.is_file(follow_symlinks=False) or entry.is_symlink():
+                continue
+            if not entry.is_dir(follow_symlinks=False):
+                yield below + entry.name, entry.stat(follow_symlinks=False).st_mode
+            elif entry.name != b".git":
+                waiting.append(below + entry.name + b"/")
 
 
 def _write_tree(git_dir: Path, index: Path, started: int) -> str:

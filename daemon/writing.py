@@ -10,7 +10,7 @@ from typing import Literal
 
 import msgspec
 
-from daemon import git, repositories
+from daemon import changes, git, obstacles, repositories
 from daemon.placing import Placer, check_paths, shown
 from daemon.raw_files import RawFile, at, is_there, state
 from daemon.repositories import Project
@@ -99,14 +99,45 @@ def check_undo(project: Project, entries: Sequence[JournalEntry]) -> None:
         _check_undo(project, entries, _look(project, entries), keep_going=False)
 
 
+def check_there(project: Project) -> None:
+    """See that there is a project at all: without one, everything in it looks as if somebody had removed it.
+
+    Raises:
+        NotFoundError: its directory is gone.
+        InvalidArgumentError: it is no longer the git repository that it was.
+    """
+    if not project.path.is_dir():
+        raise errors.NotFoundError(
+            f"the directory of project {project.name}, {project.path}, does not exist",
+            detail={"project": project.name},
+            suggestions=[f"bring {project.path} back, then do the same again"],
+        )
+    if project.kind == "git":
+        repositories.head(project)
+
+
 def _check_undo(
     project: Project, entries: Sequence[JournalEntry], present: _Present, *, keep_going: bool
 ) -> set[bytes]:
     changed = {entry.path for entry in entries if not present.holds(entry, "new")}
+    changed |= _obstructed(project, [entry for entry in entries if entry.path not in changed])
     _check_tip(project, entries, present)
     if changed and not keep_going:
         raise _moved(project, changed, "since it was applied")
     return changed
+
+
+def _obstructed(project: Project, entries: Sequence[JournalEntry]) -> set[bytes]:
+    """The files that cannot be restored: their place, or one above it, holds something that is not ours to remove."""
+    restored = [
+        changes.Touched(entry.path, entry.new_mode, entry.new, entry.old_mode, entry.old)
+        for entry in entries
+        if entry.target == "file"
+    ]
+    try:
+        return {found.path for found in obstacles.find(project, restored)}
+    except OSError as error:
+        raise errors.from_os_error(error, f"cannot read the files of {project.path}") from error
 
 
 def advance(project: Project, entries: Sequence[JournalEntry]) -> list[bytes]:
@@ -118,7 +149,12 @@ def advance(project: Project, entries: Sequence[JournalEntry]) -> list[bytes]:
 def retreat(project: Project, entries: Sequence[JournalEntry]) -> list[bytes]:
     """After a crash: bring every entry that is new to old again; the paths that are neither, which are left alone."""
     with repositories.lock(project):
-        return _bring(project, entries, "old", _look(project, entries))
+        present = _look(project, entries)
+        with git.objects(project.repository) as blobs:
+            Placer(project.path, blobs).tidy(entry.path for entry in entries if entry.target == "file")
+        blocked = _obstructed(project, [entry for entry in entries if present.holds(entry, "new")])
+        left = _bring(project, [entry for entry in entries if entry.path not in blocked], "old", present)
+        return sorted({*left, *blocked})
 
 
 def mixed(project: Project, entries: Sequence[JournalEntry]) -> list[bytes]:

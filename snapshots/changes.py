@@ -49,7 +49,7 @@ def diff(of: views.PlanView) -> views.PlanDiffView:
     assert of.diff is not None
     files = [
         views.FileView(
-            path=path, path_base64=None, old_path=None, binary=False,
+            path=path, path_base64=None, old_path=None, old_path_base64=None, binary=False,
             status="added" if before is None else "deleted" if after is None else "modified",
             insertions=_lines(before, after, "+"), deletions=_lines(before, after, "-"),
         )

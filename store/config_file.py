@@ -14,7 +14,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple, TypeAlias, cast
 
-from store import crashpoints, errors, names
+from store import crashpoints, errors, names, paths
 from store.config_keys import Value, check_value, find
 
 MAX_BYTES = 1 << 20
@@ -103,7 +103,7 @@ def edit(path: Path, changes: Mapping[str, object | None], *, project: str | Non
     intended = _intended(changes, project)
     try:
         target = _target(path)
-        target.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        paths.make_private(target.parent)
         with _locked(target):
             return _change(target, path, intended)
     except OSError as error:
@@ -133,13 +133,14 @@ def restore(path: Path, edited: Edited) -> bool:
 
 
 def leaves(table: object, prefix: str = "", skip: str | None = None) -> Iterator[str]:
-    """The dotted names of the values in a table; a list is a value."""
+    """The dotted names of the values in a table; a list is a value. A part with a dot in it is quoted, as it has to be."""
     if not isinstance(table, dict):
         yield prefix
         return
     for name, value in cast("dict[str, object]", table).items():
         if name != skip:
-            yield from leaves(value, f"{prefix}.{name}" if prefix else name)
+            part = f'"{name}"' if "." in name else name
+            yield from leaves(value, f"{prefix}.{part}" if prefix else part)
 
 
 def _change(target: Path, path: Path, intended: Mapping[tuple[str, ...], Value | None]) -> Edited:

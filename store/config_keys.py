@@ -1,7 +1,7 @@
 """The registry of configuration keys: a key is here when something reads it."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Final, Literal, TypeAlias
 
 from msgspec import Struct
@@ -18,6 +18,19 @@ _TRUE = frozenset({"true", "yes", "on", "1"})
 _FALSE = frozenset({"false", "no", "off", "0"})
 
 
+def _check_url(text: str) -> None:
+    from store import sharing  # noqa: PLC0415  few commands have to do with team servers
+
+    if text:
+        sharing.parse_url(text)
+
+
+def _check_namespace(text: str) -> None:
+    from store import sharing  # noqa: PLC0415  as above
+
+    sharing.check_namespace(text)
+
+
 class Key(Struct, frozen=True):
     """One key: what it may be, where it may be set, and what it is when nobody set it."""
 
@@ -30,6 +43,8 @@ class Key(Struct, frozen=True):
     maximum: float | None = None
     project_scopable: bool = False
     secret: bool = False
+    check: Callable[[str], None] | None = None
+    """Raises `InvalidArgumentError` about a text that the key cannot be."""
 
     @property
     def env(self) -> str:
@@ -91,9 +106,10 @@ _ALL: Final = (
         choices=("worktree", "index", "commit", "branch"), project_scopable=True),
     Key("lock.ttl", "int", 300, "Seconds that a lock lasts unless it is renewed.", minimum=5, maximum=3_600),
     Key("daemon.idle-timeout", "duration", 0.0, "How long an idle daemon stays; 0 is for ever."),
-    Key("server.url", "str", None, "The team server; `ca server connect` sets it."),
+    Key("server.url", "str", None, "The team server; `ca server connect` sets it.", check=_check_url),
     Key("server.token", "str", None, "What the team server knows you by.", secret=True),
-    Key("server.namespace", "str", "default", "The namespace that is shared through the team server."),
+    Key("server.namespace", "str", "default", "The namespace that is shared through the team server.",
+        check=_check_namespace),
     Key("server.tls-verify", "bool", default=True, description="Whether the team server's certificate is checked."),
     Key("server.request-timeout", "float", 10.0, "Seconds that one request to the team server may take.",
         minimum=0.1, maximum=600),
@@ -165,8 +181,8 @@ def check_value(key: Key, value: object) -> Value:
     match key.type, value:
         case "bool", bool():
             return value
-        case "str", str() if value.isprintable():  # a character that cannot be printed cannot be sent either
-            return value
+        case "str", str() if value.isprintable() and _complaint(key, value) is None:
+            return value  # a character that cannot be printed cannot be sent either
         case "choice", str() if value in key.choices:
             return value
         case "duration", str() | int() | float() if not isinstance(value, bool):
@@ -199,14 +215,33 @@ def mask(key: Key | str, value: Value | None) -> Value | None:
 
 def refusal(key: Key, value: object, *, where: str = "") -> errors.InvalidConfigError:
     """The error about a value that `key` cannot have."""
+    place = f"{where}: " if where else ""
+    complaint = _complaint(key, value)
+    if complaint is not None:  # it does not repeat what may be a password
+        return errors.InvalidConfigError(
+            f"{place}{key.name}: {complaint.message}",
+            detail={"key": key.name, "value": None, "allowed": key.allowed, "nearest": None},
+            suggestions=complaint.suggestions,
+        )
     shown = MASK if key.secret else value if isinstance(value, str | int | float) else type(value).__name__
     near = names.nearest(str(value), key.choices) if key.choices else None
     hint = f"; did you mean {near!r}?" if near else ""
     return errors.InvalidConfigError(
-        f"{where}{': ' if where else ''}{key.name} must be {key.allowed}, not {shown!r}{hint}",
+        f"{place}{key.name} must be {key.allowed}, not {shown!r}{hint}",
         detail={"key": key.name, "value": shown, "allowed": key.allowed, "nearest": near},
         suggestions=[f"ca config set {key.name} {near or show(key, key.default)}".rstrip()],
     )
+
+
+def _complaint(key: Key, value: object) -> errors.InvalidArgumentError | None:
+    """What the key's own check has against a text."""
+    if key.check is None or not isinstance(value, str):
+        return None
+    try:
+        key.check(value)
+    except errors.InvalidArgumentError as error:
+        return error
+    return None
 
 
 def _key(key: Key | str) -> Key:

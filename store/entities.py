@@ -12,11 +12,10 @@ from msgspec.structs import replace
 from store import damage, definitions, names, rows
 from store.database import Reader, Transaction
 from store.records import Entity, EntityVersion, SyncState
+from store.sharing import PRIVATE
 
 _SQL = rows.statements("entities")
 
-PRIVATE = frozenset({names.DEFAULT_NAMESPACE, "builtin"})
-"""Namespaces that never leave the machine."""
 _TOKEN = "token"  # noqa: S105  the name of a note, not a password
 
 

@@ -26,7 +26,7 @@ CleverAgentsError
 ├── DiskFullError           disk_full           1   no space left
 ├── PermissionDeniedError   permission_denied   1   the system refused access
 ├── DaemonUnavailableError  daemon_unavailable  5   no daemon answers
-├── ProtocolError           protocol_error      5   the two ends of the socket do not understand each other
+├── ProtocolError           protocol_error      5   the two ends of the socket do not understand each other (a team server's: 1)
 ├── UnreachableError        unreachable         1   the team server does not answer, or not as one
 ├── UnauthorizedError       unauthorized        1   the team server does not know the token
 ├── ForbiddenError          forbidden           1   the token does not allow that
@@ -187,6 +187,19 @@ class ProtocolError(CleverAgentsError):
     exit_code = 5
 
 
+class TeamProtocolError(ProtocolError):
+    """It is the team server that is not understood, or does not understand; the daemon is well."""
+
+    exit_code = 1
+    MARK = ("peer", "team_server")
+    """In the detail, so that it is the same error at the other end of the socket."""
+
+    def __init__(
+        self, message: str, *, detail: Mapping[str, Any] | None = None, suggestions: Sequence[str] = ()
+    ) -> None:
+        super().__init__(message, detail=dict([self.MARK], **(detail or {})), suggestions=suggestions)
+
+
 class UnreachableError(CleverAgentsError):
     code = "unreachable"
 
@@ -227,6 +240,8 @@ BY_CODE: dict[str, type[CleverAgentsError]] = {cls.code: cls for cls in reversed
 def from_code(code: str, message: str, detail: Mapping[str, Any], suggestions: Sequence[str]) -> CleverAgentsError:
     """The error that the other end of the socket raised; an unknown code is an `InternalError` that names it."""
     cls = BY_CODE.get(code)
+    if cls is ProtocolError and TeamProtocolError.MARK in detail.items():
+        cls = TeamProtocolError
     if cls is None:
         return InternalError(f"{message} (unknown error code {code!r})", detail=detail, suggestions=suggestions)
     return cls(message, detail=detail, suggestions=suggestions)

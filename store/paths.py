@@ -118,7 +118,7 @@ class Paths(msgspec.Struct, frozen=True):
         """
         for directory in self.directories:
             try:
-                directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+                make_private(directory)
                 found = directory.stat()
                 if found.st_uid != os.getuid():
                     raise errors.PermissionDeniedError(
@@ -129,6 +129,13 @@ class Paths(msgspec.Struct, frozen=True):
                     directory.chmod(0o700)
             except OSError as error:
                 raise errors.from_os_error(error, f"cannot create the directory {directory}") from error
+
+
+def make_private(directory: Path) -> None:
+    """Make a directory, and every one above it that is missing, for its user alone."""
+    for one in reversed([directory, *directory.parents]):
+        if not one.is_dir():
+            one.mkdir(mode=0o700, exist_ok=True)  # with `parents` those above would have the mode that the umask leaves
 
 
 def _short_run_directory(run: Path) -> Path:

@@ -46,7 +46,7 @@ def show(session: Session, name: str) -> Result[views.ActionView]:
 @command.verb(examples=["ca action validate modernise.yaml"])
 @click.argument("file")
 def validate(session: Session, file: str) -> Result[views.ActionView]:
-    """Check an action file; nothing is registered."""
+    """Check the action that FILE describes; `-` is standard input. Nothing is registered."""
     content, source = read_file(file)
     return Result(session.call(protocol.ActionValidate(content=content, source=source)), _valid)
 
@@ -72,8 +72,9 @@ def read_file(file: str) -> tuple[bytes, str]:
         return definition_files.read(file), file
     import sys  # noqa: PLC0415  the one command that reads standard input
 
-    source = "standard input"
-    return definition_files.bounded(sys.stdin.buffer, source), source
+    from daemon.documents import STANDARD_INPUT  # noqa: PLC0415  as said
+
+    return definition_files.bounded(sys.stdin.buffer, STANDARD_INPUT), STANDARD_INPUT
 
 
 _COLUMNS = (

@@ -3,6 +3,7 @@
 That is: a result, an error of ours, a defect, a closed pipe, Ctrl-C. Help and the parser's refusals come from `root`.
 """
 
+import contextlib
 import importlib
 import os
 import sys
@@ -35,14 +36,15 @@ def run(arguments: Sequence[str], *, apart: bool = False) -> int:
     session = Session(os.environ, apart=apart)
     try:
         code = _guarded(session, list(arguments))
-        sys.stdout.flush()
+        session.out.flush()
         sys.stderr.flush()
     except BrokenPipeError:
-        return 0  # the reader has seen enough
+        return session.out.exit_code  # the reader has seen enough
     except OSError as error:
         failure = errors.from_os_error(error, "cannot write the output")
-        os.write(2, f"{failure.message}\n".encode())  # stdout takes nothing any more, not even an envelope
-        code = failure.exit_code
+        with contextlib.suppress(OSError):
+            os.write(2, f"{failure.message}\n".encode())  # stdout takes nothing any more, not even an envelope
+        code = session.out.exit_code or failure.exit_code
     return code
 
 
@@ -70,7 +72,7 @@ def _guarded(session: Session, arguments: Sequence[str]) -> int:
         return session.fail(error)
     except KeyboardInterrupt:
         return session.interrupted()
-    except BrokenPipeError:
+    except (BrokenPipeError, output.UnwritableError):
         raise
     except Exception as error:  # noqa: BLE001  the last resort: a person gets a sentence, a program its envelope
         return session.fail(_defect(error))

@@ -12,6 +12,7 @@ A verb is a function that takes the session and its parsed options and returns a
 # ruff: noqa: ARG002  click decides what its methods are given
 
 import importlib
+import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, cast
 
@@ -27,6 +28,7 @@ if TYPE_CHECKING:  # the module is for shells that complete, and slow to import
 VerbFunction = Callable[..., Result[Any]]
 HELP_NAMES = {"help_option_names": ["-h", "--help"]}
 HELP_WIDTH = 100
+INTEGER_BITS = 64
 
 
 def current() -> Session:
@@ -106,6 +108,16 @@ def _name_things(parameters: Iterable[click.Parameter]) -> None:
             parameter.type = NameOf(kind)
 
 
+def _refuse_impossible_numbers(context: click.Context) -> None:
+    """Neither the store nor the protocol has room for more than 64 bits, and `nan` lies in no range, nor does `inf`."""
+    for parameter in context.command.params:
+        value = context.params.get(parameter.name or "")
+        if isinstance(value, int) and value.bit_length() >= INTEGER_BITS:
+            raise click.BadParameter(f"{value} is too large a number", context, parameter)
+        if isinstance(value, float) and isinstance(parameter.type, click.FloatRange) and not math.isfinite(value):
+            raise click.BadParameter(f"{value} is not a finite number", context, parameter)
+
+
 class Verb(click.Command):
     """A command that does something."""
 
@@ -118,6 +130,7 @@ class Verb(click.Command):
 
     def invoke(self, ctx: click.Context) -> int:
         """Run the verb and print what it came to; returns the exit code."""
+        _refuse_impossible_numbers(ctx)
         session = current()
         session.begin(words(ctx), following=bool(ctx.params.get("follow")), waiting=bool(ctx.params.get("wait")))
         function = cast("VerbFunction", self.callback)

@@ -3,13 +3,23 @@
 Whatever goes wrong, nothing is printed: a message would land in the middle of what somebody is typing.
 """
 
+import os
+import re
+import shlex
 import signal
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from types import FrameType
 from typing import NoReturn, TypeVar
 
 import click
-from click.shell_completion import BashComplete, CompletionItem, FishComplete, ShellComplete, ZshComplete
+from click.shell_completion import (
+    BashComplete,
+    CompletionItem,
+    FishComplete,
+    ShellComplete,
+    ZshComplete,
+    split_arg_string,
+)
 
 from cleveragents_tui import wording
 from cleveragents_tui.cli import root
@@ -21,7 +31,65 @@ from store import errors
 V = TypeVar("V")
 Items = list[CompletionItem[str]]
 
-SHELLS: Mapping[str, type[ShellComplete]] = {"bash": BashComplete, "zsh": ZshComplete, "fish": FishComplete}
+_IN_BASH = """\
+%(complete_func)s() {
+    local found type value
+    found=$(COMP_LINE=${COMP_LINE:0:COMP_POINT} COMP_WORD=$2 %(complete_var)s=bash_complete "$1")
+    COMPREPLY=()
+    while IFS=, read -r type value; do
+        case $type in
+            dir) compopt -o dirnames ;;
+            file) compopt -o default ;;
+            plain) COMPREPLY+=("$value") ;;
+        esac
+    done <<< "$found"
+}
+complete -o nosort -F %(complete_func)s %(prog_name)s
+"""
+_SPECIAL = re.compile(r"""[ \t!"#$&'()*;<>?\[\\\]^`{|}~]""")
+"""What bash takes for something else than a letter of a word."""
+
+
+class _Bash(BashComplete):
+    """As click has it, and for words with a colon, which ends a word of bash's, and candidates with a space."""
+
+    source_template = _IN_BASH
+    _before = ""
+    """What stands on the line before the part of the word that bash replaces."""
+    _quoted = False
+
+    def get_completion_args(self) -> tuple[list[str], str]:
+        """The whole words up to the cursor, and what was begun there."""
+        line = os.environ.get("COMP_LINE")
+        if line is None:  # asked by a script of click's own
+            return super().get_completion_args()
+        *words, begun = split_arg_string(f"{line}.")  # the dot: after a space a new word has begun
+        begun = begun[:-1]
+        self._quoted = _is_open(line)
+        replaced = os.environ.get("COMP_WORD", "")
+        self._before = begun.removesuffix(replaced if self._quoted else "".join(split_arg_string(replaced)))
+        return words[1:], begun
+
+    def format_completion(self, item: CompletionItem[str]) -> str:
+        """The candidate as it has to stand on the line."""
+        value = item.value.removeprefix(self._before)
+        return f"{item.type},{value if self._quoted else _SPECIAL.sub(_escaped, value)}"
+
+
+def _is_open(line: str) -> bool:
+    """Whether a quote was begun and not ended."""
+    try:
+        shlex.split(line.rstrip("\\"))
+    except ValueError:
+        return True
+    return False
+
+
+def _escaped(found: re.Match[str]) -> str:
+    return f"\\{found[0]}"
+
+
+SHELLS: Mapping[str, type[ShellComplete]] = {"bash": _Bash, "zsh": ZshComplete, "fish": FishComplete}
 SECONDS = 1.0
 """How long the daemon is waited for; then the shell gets nothing."""
 RECENT = 200

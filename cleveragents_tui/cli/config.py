@@ -1,6 +1,7 @@
 """`ca config`: settings, and where each one comes from. Works without a daemon; a running one notices changes of the file."""
 
 import contextlib
+import re
 from collections.abc import Iterable, Sequence
 from functools import partial
 from typing import Any
@@ -8,13 +9,13 @@ from typing import Any
 import click
 import msgspec
 
-from cleveragents_tui.cli.commands import Noun
+from cleveragents_tui.cli.commands import Noun, Verb
 from cleveragents_tui.cli.session import Session
 from cleveragents_tui.cli.tables import Cell, Column, pairs, table
 from cleveragents_tui.output import Look, Result
 from cleveragents_tui.wording import Tone
 from daemon import protocol
-from store import config, errors
+from store import config, errors, names
 from store.config import Config, Key, Resolved, Value
 
 command = Noun("config", help="Settings: flag, environment, project, file, default; the first that has a value wins.")
@@ -73,11 +74,34 @@ def _config(session: Session) -> Config:
 @click.option("--verbose", is_flag=True, help="What each level says.")
 def get(session: Session, key: str, project: str | None, *, verbose: bool) -> Result[KeyView]:
     """A key's value, and the level it came from."""
+    if project is not None:
+        _ask_the_daemon(session, project, written=False)
     return Result(_view(_config(session).get(key, project=project)), partial(_get, verbose=verbose))
 
 
-@command.verb(
+_NEGATIVE = re.compile(r"-[0-9.]")
+_VALUE = "\0"
+"""Before a word that is no option; no argument of a process can have it."""
+
+
+class _Setting(Verb):
+    """A verb whose arguments may be negative numbers: a key's own check refuses them in better words."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """As click does, but what begins like a negative number is no option."""
+        words = [_marked(word, before) for before, word in zip(["", *args], args, strict=False)]
+        left = super().parse_args(ctx, words)
+        ctx.params["pairs_"] = tuple(word.removeprefix(_VALUE) for word in ctx.params["pairs_"])
+        return left
+
+
+def _marked(word: str, before: str) -> str:
+    return f"{_VALUE}{word}" if _NEGATIVE.match(word) and not before.startswith("--") else word
+
+
+@click.command(
     "set",
+    cls=_Setting,
     examples=[
         "ca config set core.format json",
         "ca config set apply.mode commit --project web",
@@ -100,6 +124,9 @@ def set_(session: Session, pairs_: Sequence[str], project: str | None) -> Result
     return _after(session, list(changes), project)
 
 
+command.add_command(set_)
+
+
 @command.verb(examples=["ca config unset core.format"])
 @click.argument("keys", metavar="KEY...", nargs=-1, required=True)
 @click.option("--project", metavar="P", help="Only for this project.")
@@ -110,8 +137,7 @@ def unset(session: Session, keys: Sequence[str], project: str | None) -> Result[
 
 
 def _after(session: Session, keys: Sequence[str], project: str | None) -> Result[Any]:
-    if any(key.startswith("server.") for key in keys):
-        _tell_the_daemon(session)
+    _ask_the_daemon(session, project, written=True)
     found = [_view(_config(session).get(key, project=project)) for key in keys]
     for view in found:
         if view.level == "environment":
@@ -121,18 +147,30 @@ def _after(session: Session, keys: Sequence[str], project: str | None) -> Result
     return Result(KeysView(found, len(found)), _list)
 
 
-def _tell_the_daemon(session: Session) -> None:
-    """Keys that it obeys without being asked hold at once; a daemon that cannot be told looks at the file soon."""
+def _ask_the_daemon(session: Session, project: str | None, *, written: bool) -> None:
+    """What was written holds at once, and a project that is not registered is told, when a daemon is there.
+
+    One that cannot be told looks at the file soon.
+    """
     with contextlib.suppress(errors.CleverAgentsError):
         daemon = session.existing()
-        if daemon is not None:
+        if daemon is None:
+            return
+        if written:
             daemon.call(protocol.SettingsChanged(), timeout=TELLING_SECONDS)
+        if project is not None:
+            try:
+                daemon.call(protocol.ProjectShow(names.parse_name(project)), timeout=TELLING_SECONDS)
+            except errors.NotFoundError as error:
+                session.messages.append(error.message)
 
 
 @command.verb("list", examples=["ca config list", "ca config list --project web --format json"])
 @click.option("--project", metavar="P", help="As this project sees them.")
 def list_(session: Session, project: str | None) -> Result[KeysView]:
     """Every key with its value and level."""
+    if project is not None:
+        _ask_the_daemon(session, project, written=False)
     found = _config(session)
     views = [_view(found.get(key, project=project)) for key in config.KEYS]
     session.messages += [f"{name} in {found.path} is a key that nothing reads" for name in found.unknown_keys()]

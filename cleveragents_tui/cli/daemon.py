@@ -53,8 +53,7 @@ def _started(session: Session) -> views.DaemonView:
             status = found.call(protocol.DaemonStatus())
             session.messages.append(f"the daemon is running already (pid {found.hello.pid})")
             return status
-    found = starting.start(session.paths.socket, session.environ)
-    session.messages.append(f"started the daemon (pid {found.hello.pid})")
+    found = starting.start(session.paths.socket, session.environ, session.messages.append)
     return found.call(protocol.DaemonStatus())
 
 
@@ -203,8 +202,8 @@ def _follow(session: Session, found: list[bytes], size: int) -> NoReturn:
 @command.verb(examples=["ca daemon run"])
 def run(session: Session) -> Result[Any]:
     """Be the daemon in the foreground, for service managers and for looking at it."""
-    session.out.stdout.flush()
-    arguments = [sys.executable, "-P", "-m", "daemon", "run"]
+    session.out.flush()
+    arguments = [sys.executable, "-P", "-m", "daemon", "run", *(["structured"] if session.out.structured else [])]
     os.execve(sys.executable, arguments, dict(session.environ))
 
 

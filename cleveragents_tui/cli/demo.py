@@ -81,7 +81,7 @@ def _play(session: Session, stage: Stage, ran: list[RanView]) -> None:
         ran.append(RanView(line, code, round((time.monotonic() - started) * 1000)))
         if not session.out.structured:
             session.out.say([""])
-            session.out.stdout.flush()
+            session.out.flush()
         if code:
             raise errors.StepFailedError(
                 f"the demo stopped: `{line}` ended with exit code {code}" + (f"\n{said}" if said else ""),
@@ -96,7 +96,7 @@ def _announce(session: Session, number: int, scene: Scene) -> None:
         return
     look = session.out.look
     session.out.say([look.dim(f"{number}/{len(SCRIPT)}  {scene.sentence}"), look.bold(line)])
-    session.out.stdout.flush()
+    session.out.flush()
 
 
 def _going_on(stage: Stage, look: Look) -> Sequence[str]:

@@ -22,7 +22,7 @@ _MARKS = {
 
 def file_names(diff: views.PlanDiffView, _look: Look) -> Iterable[str]:
     """A name a line."""
-    return (file.path for file in diff.files)
+    return (wording.file_name(file.path) for file in diff.files)
 
 
 def stat(diff: views.PlanDiffView, look: Look) -> Iterable[str]:
@@ -40,7 +40,7 @@ def stat(diff: views.PlanDiffView, look: Look) -> Iterable[str]:
 
 def _stat_row(file: views.FileView, most: int) -> list[Cell | str]:
     mark, tone = _MARKS.get(file.status, ("?", Tone.PLAIN))
-    name = wording.plain(file.path if file.old_path is None else f"{file.old_path} → {file.path}")
+    name = " → ".join(wording.file_name(path) for path in (file.old_path, file.path) if path is not None)
     if file.binary or file.insertions is None or file.deletions is None:
         return [Cell(mark, tone), name, "", Cell("binary", Tone.WAITING), ""]
     scale = min(1.0, BAR / max(1, most))

@@ -1,8 +1,7 @@
 """The tree that `ca plan use --dry-run` found, as people read it."""
 
 import textwrap
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import Any
+from collections.abc import Iterable, Iterator, Sequence
 
 import msgspec
 
@@ -37,16 +36,12 @@ def _facts(view: views.DryRunView) -> list[tuple[str, str | Cell]]:
     facts: list[tuple[str, str | Cell]] = [
         ("on", ", ".join(wording.short_name(project) for project in view.projects)),
         ("profile", f"{view.automation_profile} ({view.profile_source})"),
-        ("arguments", _given(view.arguments)),
+        ("arguments", _line(wording.arguments(view.arguments))),
     ]
     facts += [("base", _base(base, alone=len(view.base) == 1)) for base in view.base]
     facts.append(("copied in", _copied(view.tree)))
     facts += [(check.name, f"{_line(check.run)} (a check)") for check in view.checks]
     return facts
-
-
-def _given(arguments: Mapping[str, Any]) -> str:
-    return _line("  ".join(f"{name}={value}" for name, value in arguments.items() if value is not None))
 
 
 def _base(base: views.DryRunBaseView, *, alone: bool) -> str:
@@ -125,7 +120,7 @@ class _Tree:
         yield from self._rest(len(found.children), f"{indent}└─ ", "plan")
 
     def _child(self, child: views.DryRunChildView, guide: str) -> str:
-        notes = [_given(child.plan.arguments)]
+        notes = [_line(wording.arguments(child.plan.arguments))]
         notes += [f"after {_named(child.needs)}"] if child.needs else []
         notes += [f"changes {_named(child.paths)}"] if child.paths else []
         item = _line(child.item)
@@ -158,8 +153,9 @@ def _row(step: views.DryRunStepView, plan: views.DryRunPlanView) -> _Row:
 
 
 def _limits(found: views.DryRunSubplansView) -> str:
-    told = [found.mode.replace("_", " ")]
-    told += [f"at most {found.max_parallel} at once"] if found.mode != "sequential" else []
+    one_by_one = found.mode == "sequential" or found.merge == "sequential_apply"
+    told = ["one after another"] if one_by_one and found.mode != "sequential" else [found.mode.replace("_", " ")]
+    told += [] if one_by_one else [f"at most {found.max_parallel} at once"]
     told += ["stops at the first failure"] if found.fail_fast else []
     told.append(f"merge {found.merge}")
     told += [wording.count(found.retries, "retry", "retries")] if found.retries else []

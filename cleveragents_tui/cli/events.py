@@ -77,7 +77,7 @@ def _print(session: Session, events: Sequence[views.EventView]) -> None:
             session.out.line(event)
         else:
             session.out.say([event_line(event, session.out.look)])
-    session.out.stdout.flush()
+    session.out.flush()
 
 
 _COLUMNS = (

@@ -4,6 +4,7 @@ What was printed follows the events: a step's log is opened when its start was t
 that every attempt is printed once and whole, whatever becomes of the connection or the daemon in between.
 """
 
+import re
 import time
 from collections import Counter
 from collections.abc import Sequence
@@ -22,6 +23,7 @@ TAIL_SECONDS = 0.1
 LABEL_SHARE = 3
 """On a terminal the label of a line takes about one of so many parts of its width at most."""
 NARROWEST_ITEM = 8
+_COLOURS = re.compile(rb"\x1b\[[0-9;:]*m")
 
 
 def spectator(out: Output, *, follow: bool, quiet: bool = False, since: int = 0) -> Spectator:
@@ -226,10 +228,12 @@ class Follower(PlainLines):
 
 
 def print_labelled(out: Output, label: str, lines: Sequence[bytes], *, colour: int | None = None) -> None:
-    """Lines of a log with a label in front: data, or talk beside a document for programs."""
+    """Lines of a log with a label in front: data, or talk beside a document for programs. Without colour, they lose theirs."""
     if not lines:
         return
     look = out.talk_look if out.structured else out.look
+    if not look.colour:
+        lines = [_COLOURS.sub(b"", line) for line in lines]
     text = f"{label} │ "
     prefix = look.paint(text, Tone.WAITING) if colour is None else look.tint(text, colour)
     if out.structured:

@@ -129,7 +129,7 @@ def _acquire(session: Session, resource: str, owner: str, ttl: float | None, wai
                 raise
             session.say(f"waiting: {error.message}")
             waiting = protocol.LockAcquire(resource=request.resource, owner=owner, ttl=ttl, wait=left)
-            # What is no possible wait is for the daemon to refuse; `min` takes the limit before `nan`, too.
+            # What is no possible wait is for the daemon to refuse.
             return connection.call(waiting, timeout=min(names.MAX_DURATION, left) + client.REQUEST_SECONDS)
 
     return staying_connected(session, take, f"ca lock acquire {shlex.quote(resource)}")

@@ -45,7 +45,7 @@ def show(plan: views.PlanView, look: Look, *, failed: views.PlansView | None = N
         yield look.dim("steps")
         yield from table(look, _STEPS, [_step(step, look.now) for step in plan.steps], heading=False, indent=2)
     for box in plan.sandboxes:
-        where = f"{look.mood(Mood.NEEDS_YOU)} not in the sandbox of {wording.short_name(box.project)}:"
+        where = f"{look.mood(Mood.NEEDS_YOU)} not in the change of {wording.short_name(box.project)}:"
         yield from (f"{where} {wording.plain(reason)}" for reason in box.uncarried)
     if failed is not None:
         yield from children_text.needing(plan, failed, look)
@@ -54,7 +54,6 @@ def show(plan: views.PlanView, look: Look, *, failed: views.PlansView | None = N
 
 
 def _facts(plan: views.PlanView, look: Look) -> list[tuple[str, str | Cell]]:
-    arguments = "  ".join(f"{name}={value}" for name, value in plan.arguments.items())
     base = "  ".join(
         f"{wording.short_name(name)} {wording.short_commit(commit)}" for name, commit in plan.base.items() if commit
     )
@@ -64,7 +63,7 @@ def _facts(plan: views.PlanView, look: Look) -> list[tuple[str, str | Cell]]:
         ("action", wording.short_name(plan.action)),
         ("on", wording.projects(plan)),
         *children_text.place(plan),
-        ("arguments", wording.plain(arguments)),
+        ("arguments", wording.plain(wording.arguments(plan.arguments))),
         ("profile", f"{plan.automation_profile} ({plan.profile_source})"),
         ("priority", str(plan.priority) if plan.priority else ""),
         ("base", base),

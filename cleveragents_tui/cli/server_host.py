@@ -72,8 +72,8 @@ def _serving_options(function: Callable[..., Any]) -> Callable[..., Any]:
 @_serving_options
 def serve(session: Session, **options: Any) -> NoReturn:
     """Be a team server in the foreground, for service managers; stdout gets one line of JSON when it answers."""
-    order = _order(orders.Serve, session, options)
-    session.out.stdout.flush()
+    order = _order(orders.Serve, session, {**options, "structured": session.out.structured})
+    session.out.flush()
     arguments = [*hosting.COMMAND, "serve", hosting.encoded(order)]
     os.execve(sys.executable, arguments, dict(session.environ))
 
@@ -165,7 +165,7 @@ def revoke(session: Session, token_: str, database: str | None, *, yes: bool) ->
 
 
 def _find(tokens: sync_views.TokensView, text: str) -> sync_views.TokenView:
-    """The token that somebody names.
+    """The token that somebody names; of several that fit, the one that is still in use.
 
     Raises:
         NotFoundError: there is none.
@@ -180,6 +180,9 @@ def _find(tokens: sync_views.TokensView, text: str) -> sync_views.TokenView:
     if not fitting:
         # What was typed may be a token itself, and is not repeated.
         raise errors.NotFoundError("there is no token of that id or name", suggestions=["ca server token list"])
+    live = [found for found in fitting if found.revoked_at is None]
+    if len(fitting) > 1 and len(live) == 1:
+        return live[0]
     if len(fitting) > 1:
         raise errors.AmbiguousError(
             f"{len(fitting)} tokens fit",

@@ -41,7 +41,7 @@ def explain(error: click.ClickException, session: Session, nouns: Iterable[str])
             verbs = ", ".join(_verbs(context))
             return errors.UsageError(f"`{path}` needs a verb: {verbs}", suggestions=[f"{path} --help"])
         case click.MissingParameter():
-            name = error.param.human_readable_name if error.param is not None else "an argument"
+            name = _name(error.param) if error.param is not None else "an argument"
             return errors.UsageError(f"`{path}` needs {name}", suggestions=[_usage(context), f"{path} --help"])
         case _:
             return errors.UsageError(_as_sentence(error.format_message()), suggestions=[f"{path} --help"])
@@ -90,7 +90,16 @@ def _usage(context: click.Context | None) -> str:
     if context is None:
         return "ca --help"
     pieces = context.command.collect_usage_pieces(context)
-    return " ".join([context.command_path, *(piece for piece in pieces if piece != "[OPTIONS]")])
+    needed = [
+        f"{_name(option)} {option.make_metavar(context)}"
+        for option in context.command.params
+        if isinstance(option, click.Option) and option.required
+    ]
+    return " ".join([context.command_path, *(piece for piece in pieces if piece != "[OPTIONS]"), *needed])
+
+
+def _name(parameter: click.Parameter) -> str:
+    return parameter.opts[0] if isinstance(parameter, click.Option) else parameter.human_readable_name
 
 
 def _as_sentence(message: str) -> str:

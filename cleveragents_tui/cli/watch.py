@@ -225,14 +225,17 @@ def _ways_on(plan: views.PlanView, why: views.PlanErrorsView, look: Look) -> lis
         label, note = _WORDS.get(verb, ("", ""))
         if label:
             if verb == "execute" and plan.phase == "execute" and (kept or why.children):
-                note = _execute_note(kept, len(why.children))
+                ended = any(child["code"] == "cancelled" for child in detail.get("children", []))
+                note = _execute_note(kept, len(why.children), ended=ended)
             rows.append([label, command, look.dim(note) if note else ""])
     return rows
 
 
-def _execute_note(kept: int, failed: int) -> str:
+def _execute_note(kept: int, failed: int, *, ended: bool) -> str:
+    """What `plan execute` would do; `ended` says whether children were cancelled when others failed."""
     parts = [f"keeps {wording.count(kept, 'finished step')}"] if kept else []
-    parts += [f"runs {wording.count(failed, 'failed child', 'failed children')} again"] if failed else []
+    others = " and what was ended early" if ended else ""
+    parts += [f"runs {wording.count(failed, 'failed child', 'failed children')} again{others}"] if failed else []
     return f"({', '.join(parts)})"
 
 

@@ -82,7 +82,7 @@ class Palette(Dialog[Callable[[], object] | None]):
         self._verbs = [
             Entry(
                 f"{verb.area}: {verb.title}",
-                about.get(verb.area, "") + verb.help,
+                (about.get(verb.area, "") if verb.when else "") + verb.help,
                 partial(act, verb.id),
                 self._key(verb),
             )

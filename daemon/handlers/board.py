@@ -8,6 +8,7 @@ from daemon import lookup, protocol, show, views
 from daemon.calls import Call, Daemon, Table
 from store import boards, database, errors, events, jobs, plans
 from store.boards import List
+from store.config import Config
 from store.database import Reader
 from store.records import AsyncJob, Plan
 
@@ -24,22 +25,22 @@ def plan_board(
     _check(request.pages, request.places)
     matching = boards.pattern(request.filter)
     if matching is None:
-        return _board(call.services.db.read, request, None)
+        return _board(call.services.db.read, request, None, call.services.config)
     return asyncio.to_thread(_filtered, call.daemon, request, matching)
 
 
 def _filtered(daemon: Daemon, request: protocol.PlanBoard, matching: str) -> views.PlanBoardView:
     with database.reading(daemon.paths.database, daemon.services.db.clock) as db:
         db.execute("BEGIN")
-        return _board(db, request, matching)
+        return _board(db, request, matching, daemon.services.config)
 
 
-def _board(db: Reader, request: protocol.PlanBoard, matching: str | None) -> views.PlanBoardView:
+def _board(db: Reader, request: protocol.PlanBoard, matching: str | None, config: Config) -> views.PlanBoardView:
     counts = boards.counts(db, matching)
     return views.PlanBoardView(
         seq=events.newest(db),
         counts=views.BoardCountsView(**{name.value: counts.get(name, 0) for name in List}),
-        pages=[_page(db, page, matching, counts) for page in request.pages],
+        pages=[_page(db, page, matching, counts, config) for page in request.pages],
         places=[place for plan_id in request.places if (place := _place(db, plan_id, matching)) is not None],
     )
 
@@ -57,10 +58,10 @@ def _check(pages: Sequence[protocol.BoardPage], places: Sequence[str] = ()) -> N
 
 
 def _page(
-    db: Reader, page: protocol.BoardPage, matching: str | None, counts: Mapping[List, int]
+    db: Reader, page: protocol.BoardPage, matching: str | None, counts: Mapping[List, int], config: Config
 ) -> views.BoardPageView:
     found = _plans(db, page, matching, counts)
-    return views.BoardPageView(page.of, page.offset, show.plan_list(db, found, 0).plans)
+    return views.BoardPageView(page.of, page.offset, show.plan_list(db, found, 0, config).plans)
 
 
 def _plans(db: Reader, page: protocol.BoardPage, matching: str | None, counts: Mapping[List, int]) -> list[Plan]:

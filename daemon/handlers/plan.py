@@ -8,6 +8,7 @@ from pathlib import Path
 from daemon import (
     children,
     cleanup,
+    commits,
     dry_run,
     environments,
     lookup,
@@ -51,7 +52,7 @@ async def _made(
     except errors.CleverAgentsError:  # the store refused; of anything else the outcome is not known here
         environments.remove(services.paths.environments, plan_id)
         raise
-    return show.plan(services.db.read, plan)
+    return show.plan(services.db.read, plan, services.config)
 
 
 def _draft(call: Call, request: protocol.PlanUse | protocol.PlanDryRun) -> planning.Draft:
@@ -131,20 +132,34 @@ def _mode(call: Call, request: protocol.PlanApply | protocol.PlanPreview, plan: 
     """The apply mode: flag, then environment, project and configuration; the projects of a plan are applied alike.
 
     Raises:
-        InvalidArgumentError: they have different modes.
+        InvalidArgumentError: they have different modes, or the flag is none.
     """
+    _unless_mode(request.mode, plan)
     config = Config(call.services.paths.config_file, environments.decoded(request.environment))
     projects = plans.projects(call.services.db.read, plan.plan_id)
     modes = {p.project: str(config.get("apply.mode", project=p.project, flag=request.mode).value) for p in projects}
     mode, *others = dict.fromkeys(modes.values())
     if others:
         said = ", ".join(f"{chosen} for {project}" for project, chosen in modes.items())
+        fitting = mode if all(project.kind == "git" for project in projects) else "worktree"
         raise errors.InvalidArgumentError(
             f"the projects of {plan.name} are applied in one mode, and apply.mode is {said}; say which",
             detail={"modes": modes},
-            suggestions=[f"ca plan apply {plan.name} --mode {mode}"],
+            suggestions=[f"ca plan apply {plan.name} --mode {fitting}"],
         )
     return mode
+
+
+def _unless_mode(flag: str | None, plan: Plan) -> None:
+    if flag is None or flag.strip() in commits.MODES:
+        return
+    near = names.nearest(flag, commits.MODES)
+    hint = f"did you mean {near}?" if near else f"it is one of {', '.join(commits.MODES)}"
+    raise errors.InvalidArgumentError(
+        f"there is no apply mode {flag!r}; {hint}",
+        detail={"mode": flag, "modes": commits.MODES},
+        suggestions=[f"ca plan apply {plan.name} --mode {near or commits.MODES[0]}"],
+    )
 
 
 async def cancel(call: Call, request: protocol.PlanCancel) -> views.PlanView:
@@ -189,9 +204,8 @@ async def revert(call: Call, request: protocol.PlanRevert) -> views.PlanView:
 
 async def undo_(call: Call, request: protocol.PlanUndo) -> views.PlanView:
     found = lookup.plan(call.services.db.read, request.plan)
-    _, skipped = await undo.undo(call.services, found, keep_going=request.keep_going)
-    if skipped:
-        call.say(f"left as they are, because they were changed since: {', '.join(skipped)}")
+    outcome = await undo.undo(call.services, found, keep_going=request.keep_going)
+    call.say(outcome.message)
     return _shown(call, found.plan_id)
 
 
@@ -212,7 +226,7 @@ async def _move(call: Call, text: str, move: Callable[[Transaction, Plan], Outco
     found = lookup.plan(call.services.db.read, text)
     outcome = await call.services.db.write(lambda tx: move(tx, found))
     call.say(outcome.message)
-    return show.plan(call.services.db.read, outcome.plan)
+    return show.plan(call.services.db.read, outcome.plan, call.services.config)
 
 
 async def _settled(call: Call, plan_id: str, timeout: float | None) -> Plan | None:
@@ -229,7 +243,7 @@ async def _settled(call: Call, plan_id: str, timeout: float | None) -> Plan | No
 def _shown(call: Call, plan_id: str) -> views.PlanView:
     plan = plans.get(call.services.db.read, plan_id)
     assert plan is not None, "a plan is never deleted"
-    return show.plan(call.services.db.read, plan)
+    return show.plan(call.services.db.read, plan, call.services.config)
 
 
 async def dry_run_(call: Call, request: protocol.PlanDryRun) -> views.DryRunView:

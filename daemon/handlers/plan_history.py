@@ -103,7 +103,7 @@ def explain(call: Call, request: protocol.PlanExplain) -> views.PlanExplainView:
         failures=plans.failures(db, plan.plan_id),
         job=own,
         holders=_holders(call, plan, own),
-        commands=show.plan(db, plan).next,
+        commands=show.plan(db, plan, call.services.config).next,
     )
 
 

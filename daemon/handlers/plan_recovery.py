@@ -17,7 +17,7 @@ async def prompt(call: Call, request: protocol.PlanPrompt) -> views.PlanView:
     plan = await services.db.write(lambda tx: services.lifecycle.prompt(tx, found.plan_id, request.text))
     verb = "revert" if plan.phase is Phase.APPLY else "execute"
     call.say(f"the next attempt of {plan.name} is told; start it with: ca plan {verb} {plan.name}")
-    return show.plan(services.db.read, plan)
+    return show.plan(services.db.read, plan, services.config)
 
 
 def _check_text(plan: Plan, text: str) -> None:
@@ -41,7 +41,7 @@ async def roll_back(call: Call, request: protocol.PlanRollback) -> views.PlanVie
     plan = await rollback.roll_back(services, found.plan_id, request.step)
     waits = "apply" if plan.state is State.COMPLETE else "execute"
     call.say(f"{plan.name} stands at the checkpoint of step {request.step}; go on with: ca plan {waits} {plan.name}")
-    return show.plan(services.db.read, plans.get(services.db.read, plan.plan_id) or plan)
+    return show.plan(services.db.read, plans.get(services.db.read, plan.plan_id) or plan, services.config)
 
 
 TABLE: Table = {protocol.PlanPrompt: prompt, protocol.PlanRollback: roll_back}

@@ -25,12 +25,12 @@ def list_(call: Call, request: protocol.PlanList) -> views.PlansView:
         found, total = plans.find(db, **filters, children=request.children, limit=request.limit)
     if request.children and request.parent is None:
         found = trees.in_order(db, trees.find(db, **filters, limit=request.limit))
-    return show.plan_list(db, found, total)
+    return show.plan_list(db, found, total, call.services.config)
 
 
 def show_(call: Call, request: protocol.PlanShow) -> views.PlanView:
     db = call.services.db.read
-    return show.plan(db, lookup.plan(db, request.plan))
+    return show.plan(db, lookup.plan(db, request.plan), call.services.config)
 
 
 def tree(call: Call, request: protocol.PlanTree) -> views.PlanTreeView:
@@ -65,13 +65,14 @@ def _tree(db: Reader, top: Plan) -> views.PlanTreeView:
 def errors_(call: Call, request: protocol.PlanErrors) -> views.PlanErrorsView:
     db = call.services.db.read
     plan = lookup.plan(db, request.plan)
-    shown = show.plan(db, plan)
+    config = call.services.config
+    shown = show.plan(db, plan, config)
     children, _ = trees.children(db, plan.plan_id, state=State.ERRORED)
     return views.PlanErrorsView(
         plan_id=plan.plan_id,
         error=shown.error,
         steps=_failed_steps(shown),
-        children=[_failed_child(child) for child in show.plan_list(db, children, len(children)).plans],
+        children=[_failed_child(child) for child in show.plan_list(db, children, len(children), config).plans],
         next=shown.next,
     )
 

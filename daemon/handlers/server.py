@@ -47,8 +47,8 @@ async def status(call: Call, _request: protocol.ServerStatus) -> sync_views.Serv
     return _view(call, mode="connected", version=version)
 
 
-def settings_changed(call: Call, _request: protocol.SettingsChanged) -> str:
-    call.daemon.sync.notice_settings()
+async def settings_changed(call: Call, _request: protocol.SettingsChanged) -> str:
+    await call.daemon.obey()
     return "noticed"
 
 

@@ -13,7 +13,8 @@ def ping(_call: Call, _request: protocol.Ping) -> str:
     return "pong"
 
 
-def daemon_status(call: Call, _request: protocol.DaemonStatus) -> views.DaemonView:
+async def daemon_status(call: Call, _request: protocol.DaemonStatus) -> views.DaemonView:
+    await call.daemon.workers.obey()
     return _daemon(call.daemon)
 
 
@@ -44,13 +45,14 @@ def daemon_stop(call: Call, request: protocol.DaemonStop) -> views.StoppingView:
     return views.StoppingView(os.getpid(), 0 if request.kill else running)
 
 
-def status(call: Call, request: protocol.Status) -> views.StatusView:
+async def status(call: Call, request: protocol.Status) -> views.StatusView:
+    await call.daemon.workers.obey()
     db = call.services.db.read
     held, counts = _held(db), boards.counts(db)
     return views.StatusView(
-        needs_you=_listed(db, boards.List.NEEDS_YOU, request.limit),
-        running=_listed(db, boards.List.RUNNING, request.limit),
-        queued=_listed(db, boards.List.QUEUED, request.limit),
+        needs_you=_listed(call, boards.List.NEEDS_YOU, request.limit),
+        running=_listed(call, boards.List.RUNNING, request.limit),
+        queued=_listed(call, boards.List.QUEUED, request.limit),
         locks=[show.lock(lock, db.clock) for lock in held[: request.limit]],
         totals=views.StatusTotalsView(
             needs_you=counts.get(boards.List.NEEDS_YOU, 0),
@@ -64,8 +66,9 @@ def status(call: Call, request: protocol.Status) -> views.StatusView:
     )
 
 
-def _listed(db: Reader, of: boards.List, limit: int) -> list[views.PlanView]:
-    return show.plan_list(db, boards.page(db, of, limit=limit), 0).plans
+def _listed(call: Call, of: boards.List, limit: int) -> list[views.PlanView]:
+    db = call.services.db.read
+    return show.plan_list(db, boards.page(db, of, limit=limit), 0, call.services.config).plans
 
 
 def _sync(daemon: Daemon) -> sync_views.SyncView | None:

@@ -137,8 +137,9 @@ async def _check(context: Context, prepared: Sequence[applying.Prepared]) -> Non
     scratch = context.services.paths.sandboxes / context.plan.plan_id / ".checks"
     try:
         for project, one in zip(context.projects, prepared, strict=True):
-            directory = scratch / project.project
-            await context.blocking(applying.scratch, context.repository_of(project), one.tree, directory)
+            assert project.base is not None, "Strategize stored it"
+            given = context.repository_of(project), one.tree, project.base, scratch / project.project
+            await context.blocking(applying.scratch, *given)
         for number, check in enumerate(context.action.checks):
             await _run_check(context, check, number, scratch / context.projects[0].project)
     finally:
@@ -159,10 +160,11 @@ async def _run_check(context: Context, check: actions.CheckSpec, number: int, di
     result = await commands.run_anew(context, command, seconds=check.timeout)
     if result.code == 0 and not result.timed_out:
         return
+    named = check.name if check.name == f"check {number + 1}" else f"the check {check.name}"
     how = f"did not end within {check.timeout:g} s" if result.timed_out else f"failed: exit {result.code}"
     raise ConstrainedError(
         errors.ChecksFailedError(
-            f"the check {check.name} {how} on the merged result; the project is untouched",
+            f"{named} {how} on the merged result; the project is untouched",
             detail={"check": check.name, "exit_code": result.code, "log": str(log), "tail": commands.tail(log)},
             suggestions=[f"read {log}", f"ca plan apply {context.plan.name}", f"ca plan revert {context.plan.name}"],
         )

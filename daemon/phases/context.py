@@ -60,7 +60,7 @@ class Context:
     @cached_property
     def arguments(self) -> dict[str, Any]:
         """The values of the action's arguments."""
-        return damage.document(self.plan, "arguments_json", dict[str, Any])
+        return damage.document(self.plan, "arguments_json", actions.Values)
 
     @cached_property
     def environment(self) -> dict[str, str]:

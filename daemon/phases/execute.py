@@ -1,6 +1,7 @@
 """Execute: the steps run in the sandbox, one checkpoint after each; a resume starts at the last good one."""
 
 import asyncio
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,8 @@ from daemon import actions, changes, processes, sandboxes, snapshots, views
 from daemon.decisions import note_failure
 from daemon.phases import attempts, commands, subplans
 from daemon.phases.context import Context, sandbox_path, shown
-from store import errors, plans
+from daemon.preflight import Uncarried
+from store import damage, errors, plans
 from store.clock import SECOND
 from store.database import Transaction
 from store.records import PlanProject, Step
@@ -53,11 +55,11 @@ async def _ready(context: Context, project: PlanProject) -> None:
     path = sandbox_path(context.services.paths, project)
     repository = context.repository_of(project)
     if project.sandbox_status == "ready" and path.is_dir():
-        if any(step.state in UNFINISHED for step in context.steps):
-            await context.blocking(sandboxes.restore, repository, project.plan_id, path, project.tip)
+        if broken := [step for step in context.steps if step.state in UNFINISHED]:
+            await _restore(context, project, path, broken[0])
         return
     await commands.end_earlier(context, _setup_log(context, project).parent, "setup")
-    await context.blocking(sandboxes.remove, repository, project.plan_id, path)  # a setup that was cut short
+    await context.blocking(sandboxes.put_away, repository, project.plan_id, path)  # a setup that was cut short
     include = context.action.sandbox.include
     missing = await context.blocking(sandboxes.create, repository, project.plan_id, path, project.tip, include=include)
     await _set_up(context, project, path)
@@ -67,6 +69,23 @@ async def _ready(context: Context, project: PlanProject) -> None:
         tx.event("sandbox.ready", plan_id=project.plan_id, project=project.project, missing=missing)
 
     await context.write(note)
+
+
+async def _restore(context: Context, project: PlanProject, path: Path, step: Step) -> None:
+    """Back to the last good step; what people did in the sandbox since `step` failed is kept, and where is told."""
+    repository, plan_id = context.repository_of(project), project.plan_id
+    name = context.name_of(f"edited/{step.step_id}-{step.attempt}")
+    ref = await context.blocking(sandboxes.keep, repository, plan_id, path, name)
+    aside = await context.blocking(sandboxes.restore, repository, plan_id, path, project.tip)
+    told = [f"what was edited in it since step {step.step_id} failed is kept as {ref}"] if ref else []
+    told += [f"what no ref can keep of it is in {aside}"] if aside else []
+
+    def note(tx: Transaction) -> None:
+        for reason in told:
+            tx.event("sandbox.kept", plan_id=plan_id, project=project.project, reason=reason)
+
+    if told:
+        await context.write(note)
 
 
 async def _set_up(context: Context, project: PlanProject, path: Path) -> None:
@@ -196,16 +215,19 @@ def _note_start(tx: Transaction, attempt: attempts.Attempt, identity: processes.
 async def _settle(context: Context, results: list[tuple[Step, commands.Result]]) -> None:
     """What a batch did becomes durable: all of it with a checkpoint, or none of it and the first failure."""
     failed = [(step, result) for step, result in results if result.code != 0 or result.timed_out]
-    if not failed:
+    forbidden = [] if failed else await _forbidden(context)
+    if not failed and not forbidden:
         await _checkpoint(context, results)
         return
+    failed = failed or results  # edits of a batch cannot be told apart
     fresh = {step.step_id: step for step in context.steps}
     await _keep_partial(context, fresh[failed[0][0].step_id])
     retry = all(
         fresh[step.step_id].attempt <= attempts.spec(step).retries and result.code is not None
         for step, result in failed
     )
-    told = [_failure(context, fresh[step.step_id], result) for step, result in (failed if retry else failed[1:])]
+    problems = [_failure(context, fresh[step.step_id], result, forbidden) for step, result in failed]
+    told = problems if retry else problems[1:]
 
     def note(tx: Transaction) -> None:
         _note_ends(tx, results, failed)
@@ -216,12 +238,23 @@ async def _settle(context: Context, results: list[tuple[Step, commands.Result]])
 
     await context.write(note)
     if not retry:  # the sandbox stays as the step left it, for people to look at; the next attempt restores it
-        step, result = failed[0]
-        raise _failure(context, fresh[step.step_id], result)
+        raise problems[0]
     for project in context.projects:
         await _ready(context, project)
     attempt = max(fresh[step.step_id].attempt for step, _ in failed)
     await context.token.watch(asyncio.sleep(attempts.pause(attempt)))
+
+
+async def _forbidden(context: Context) -> list[str]:
+    """The files that the steps of a read-only action changed all the same."""
+    found: list[str] = []
+    for project in context.projects if context.action.read_only else ():
+        path = sandbox_path(context.services.paths, project)
+        if project.strategy == "clone" and path.is_dir():
+            repository = context.repository_of(project)
+            edits = await asyncio.to_thread(sandboxes.edits, repository, project.plan_id, path)
+            found += [shown(name) for name in edits]
+    return found
 
 
 async def _checkpoint(context: Context, results: list[tuple[Step, commands.Result]]) -> None:
@@ -244,9 +277,7 @@ async def _checkpoint(context: Context, results: list[tuple[Step, commands.Resul
     def note(tx: Transaction) -> None:
         for project, made in tips:
             plans.update_project(tx, project, tip=made.commit, tip_tree=made.tree)
-            if made.nested:
-                left_out = [f"{shown(path)}: a git repository of its own" for path in made.nested]
-                tx.event("project.uncarried", plan_id=project.plan_id, project=project.project, entries=left_out)
+            _note_uncarried(tx, project, made.uncarried, beside=_left_out(project, made_here=False))
         for step, _ in results:
             plans.update_step(
                 tx, step.plan_id, step.step_id, state=StepState.SUCCEEDED, exit_code=0, finished_at=tx.now, pid=None
@@ -255,6 +286,22 @@ async def _checkpoint(context: Context, results: list[tuple[Step, commands.Resul
 
     await context.write(note)
     context.token.check()
+
+
+def _left_out(project: PlanProject, *, made_here: bool) -> list[str]:
+    """What is named as left out: of the project, and if asked for of the sandbox too."""
+    named = damage.document(project, "uncarried_json", list[str])
+    return [entry for entry in named if made_here or not entry.endswith(sandboxes.MADE)]
+
+
+def _note_uncarried(tx: Transaction, project: PlanProject, made: Sequence[Uncarried], *, beside: Sequence[str]) -> None:
+    """Name what is in the sandbox and not in the change, beside what is named already."""
+    named = _left_out(project, made_here=True)
+    found = list(dict.fromkeys([*beside, *(f"{shown(one.path)}: {one.reason}" for one in made)]))
+    if found != named:
+        plans.update_project(tx, project, uncarried_json=msgspec.json.encode(found).decode())
+    if fresh := [entry for entry in found if entry not in named]:
+        tx.event("project.uncarried", plan_id=project.plan_id, project=project.project, entries=fresh)
 
 
 async def _keep_partial(context: Context, step: Step) -> None:
@@ -287,7 +334,9 @@ def _state(result: commands.Result) -> StepState:
     return StepState.LOST if result.code is None else StepState.FAILED
 
 
-def _failure(context: Context, step: Step, result: commands.Result) -> errors.CleverAgentsError:
+def _failure(
+    context: Context, step: Step, result: commands.Result, forbidden: Sequence[str]
+) -> errors.CleverAgentsError:
     seconds = 0.0 if step.started_at is None else (context.db.clock.now() - step.started_at) / SECOND
     detail: dict[str, Any] = {
         "step": step.step_id, "exit_code": result.code, "attempt": step.attempt, "log": step.log,
@@ -302,13 +351,23 @@ def _failure(context: Context, step: Step, result: commands.Result) -> errors.Cl
     if result.code is None:
         text = f"step {step.step_id} is lost: its process ended and left no exit code"
         return errors.LostError(text, detail=detail, suggestions=suggestions)
+    if forbidden:
+        detail["files"] = list(forbidden)
+        text = f"{context.action.name} is read-only, but its step {step.step_id} changed {_listed(forbidden)}"
+        return errors.StepFailedError(text, detail=detail, suggestions=suggestions)
     took = f" after {seconds:.1f} s" if seconds >= SHORT else ""
     text = f"step {step.step_id} failed: exit {result.code}{took}"
     return errors.StepFailedError(text, detail=detail, suggestions=suggestions)
 
 
+def _listed(names: Sequence[str]) -> str:
+    return ", ".join(names[:5]) + (f" and {len(names) - 5} more" if len(names) > 5 else "")
+
+
 async def _finish(context: Context) -> None:
     """The change set is computed and stored with the completion of the phase."""
+    for project in context.projects:
+        await _name_specials(context, project)
     projects = [await _result(context, project) for project in context.projects]
     diffs = [await context.blocking(_diff, context, project) for project in projects]
     pairs = [(project.base_tree or "", project.tip_tree or "") for project in projects]
@@ -321,12 +380,22 @@ async def _finish(context: Context) -> None:
     if context.action.read_only and stat.files:
         changed = [shown(file.path) for diff in diffs for file in diff.files]
         raise errors.StepFailedError(
-            f"{context.action.name} is read-only, but its steps changed {', '.join(changed[:5])}",
+            f"{context.action.name} is read-only, but its steps changed {_listed(changed)}",
             detail={"files": changed},
             suggestions=[f"ca plan logs {context.plan.name}"],
         )
     diff_json = msgspec.json.encode(stat).decode()
     await context.write(lambda tx: context.services.lifecycle.complete(tx, context.claim, diff_json=diff_json))
+
+
+async def _name_specials(context: Context, project: PlanProject) -> None:
+    """Name what git does not see in the sandbox: once, at the end, since it takes a walk through all of it."""
+    path = sandbox_path(context.services.paths, project)
+    if project.strategy == "clone" and path.is_dir():
+        found = await context.blocking(sandboxes.specials, context.repository_of(project), project.plan_id, path)
+        if found:
+            named = _left_out(project, made_here=True)
+            await context.write(lambda tx: _note_uncarried(tx, project, found, beside=named))
 
 
 async def _result(context: Context, project: PlanProject) -> PlanProject:

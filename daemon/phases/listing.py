@@ -180,7 +180,7 @@ class Listing:
             return
         given = (place.repository, place.plan_id, place.path, place.commit)
         if self._made.get(place.name) == include:
-            await asyncio.to_thread(sandboxes.restore, *given)
+            await asyncio.to_thread(sandboxes.restore, *given, discard=True)
             return
         await asyncio.to_thread(_clear, place)  # another one, or what an earlier daemon left
         self._made[place.name] = include
@@ -190,7 +190,7 @@ class Listing:
 def _clear(place: Place) -> None:
     """Remove the checkout; put back to the base first, so that nothing of it is kept as if it were work."""
     if place.path.is_dir():
-        sandboxes.restore(place.repository, place.plan_id, place.path, place.commit)
+        sandboxes.restore(place.repository, place.plan_id, place.path, place.commit, discard=True)
     sandboxes.remove(place.repository, place.plan_id, place.path)
 
 

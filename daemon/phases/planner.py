@@ -65,7 +65,7 @@ def _clear(context: Context, base: Base) -> None:
         return
     repository, path = context.repository_of(base.project), sandbox_path(context.services.paths, base.project)
     if path.is_dir():
-        sandboxes.restore(repository, base.project.plan_id, path, base.snapshot.commit)
+        sandboxes.restore(repository, base.project.plan_id, path, base.snapshot.commit, discard=True)
     sandboxes.remove(repository, base.project.plan_id, path)
 
 

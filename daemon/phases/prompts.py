@@ -54,7 +54,7 @@ def strategy_document(context: Context, places: Sequence[tuple[PlanProject, Path
             "definition_of_done": action.definition_of_done,
             "reversions": plan.reversions,
         },
-        "arguments": context.arguments,
+        "arguments": {name: actions.as_json(value) for name, value in context.arguments.items()},
         "projects": [
             {"name": project.project, "kind": project.kind, "path": str(path), "base": base}
             for project, path, base in places

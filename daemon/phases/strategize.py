@@ -75,7 +75,7 @@ async def _put_away(context: Context, project: PlanProject) -> None:
     if project.sandbox_status != "ready":
         return
     path = sandbox_path(context.services.paths, project)
-    await context.blocking(sandboxes.remove, context.repository_of(project), project.plan_id, path)
+    await context.blocking(sandboxes.put_away, context.repository_of(project), project.plan_id, path)
     await context.write(lambda tx: plans.update_project(tx, project, sandbox_status="removed", sandbox_path=None))
 
 

@@ -6,10 +6,12 @@ the store: pages are applied again with the same result, an unanswered push is s
 
 import asyncio
 from collections.abc import Callable
+from contextlib import suppress
 
 import msgspec
 
 from daemon.sync import incoming, merging, pushing, showing
+from daemon.sync.failures import REFUSALS
 from daemon.sync.incoming import Incoming
 from daemon.sync.merging import Effect, Policy
 from daemon.sync.remote import FullSyncRequiredError, Remote
@@ -57,12 +59,16 @@ class Engine:
         db: The store.
         namespace: The one that is shared.
         policy: Which side wins a conflict, asked anew each time.
+        pulled: Called after each pull: the push that follows it may still fail.
     """
 
-    def __init__(self, db: Database, namespace: str, policy: Callable[[], Policy]) -> None:
+    def __init__(
+        self, db: Database, namespace: str, policy: Callable[[], Policy], pulled: Callable[[], None] = lambda: None
+    ) -> None:
         self._db = db
         self.namespace = namespace
         self._policy = policy
+        self._pulled = pulled
 
     async def now(self, remote: Remote) -> Outcome:
         """Pull, then push; and pull again when something was pushed, so that the next sync finds nothing new."""
@@ -91,6 +97,7 @@ class Engine:
         outcome = Outcome()
         await self._ask_again(remote, outcome)
         await self._full(remote, outcome)
+        self._pulled()
         await self._push(remote, outcome)
         return outcome
 
@@ -104,7 +111,9 @@ class Engine:
                 return Fetched(before, first.server_id, first.epoch, first.cursor, versions)
             page = await remote.full(page.next_page_token)
             versions += await self._read(page.entities)
-        raise errors.ProtocolError("a full sync with the team server does not end", suggestions=["ca server status"])
+        raise errors.TeamProtocolError(
+            "a full sync with the team server does not end", suggestions=["ca server status"]
+        )
 
     async def take(self, fetched: Fetched) -> Outcome | None:
         """Take over everything in one transaction; what the server does not have any more is removed here.
@@ -168,6 +177,7 @@ class Engine:
             except FullSyncRequiredError:
                 await self._full(remote, outcome)
         await self._settle_open(outcome)
+        self._pulled()
 
     async def _pull_pages(self, remote: Remote, state: SyncState, outcome: Outcome) -> None:
         more = True
@@ -176,7 +186,7 @@ class Engine:
             if (page.server_id, page.epoch) != (state.server_id, state.epoch):
                 raise FullSyncRequiredError("the team server is another one than before")
             if page.more and page.cursor == state.cursor:
-                raise errors.ProtocolError(
+                raise errors.TeamProtocolError(
                     "the team server says that there is more, and gives nothing", suggestions=["ca server status"]
                 )
             more = page.more
@@ -236,11 +246,15 @@ class Engine:
     # --- pushing -----------------------------------------------------------------------------------------------------------
 
     async def _ask_again(self, remote: Remote, outcome: Outcome) -> None:
-        """Hear the answer to what was sent before: only then is it known which of the server's versions are ours."""
+        """Hear the answer to what was sent before: only then is it known which of the server's versions are ours.
+
+        A refusal is an answer, and no reason not to pull: what is pending is prepared anew, and refused to whoever pushes.
+        """
         state = entities.state(self._db.read, self.namespace)
         push = pushing.unanswered(state) if state is not None else None
         if push is not None:
-            await self._send(remote, push, outcome)
+            with suppress(*REFUSALS):
+                await self._send(remote, push, outcome)
 
     async def _push(self, remote: Remote, outcome: Outcome) -> bool:
         """Send what waits, and what has to be sent again after a conflict that was settled at once."""
@@ -263,6 +277,9 @@ class Engine:
         except FullSyncRequiredError:
             await self._full(remote, outcome)
             return
+        except REFUSALS:
+            await self._db.write(lambda tx: pushing.forget(tx, self.namespace))
+            raise
         answered = await asyncio.to_thread(pushing.answers, push, found, self.namespace)
         policy = self._policy()
         accepted, conflicts = await self._db.write(

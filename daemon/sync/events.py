@@ -64,7 +64,7 @@ class Parser:
     def _extend(self, piece: bytes) -> None:
         self._line += piece
         if len(self._line) > LIMIT:
-            raise errors.ProtocolError(f"a line of the event stream is longer than {LIMIT} bytes")
+            raise errors.TeamProtocolError(f"a line of the event stream is longer than {LIMIT} bytes")
 
     def _take_line(self) -> Event | None:
         raw = bytes(self._line)
@@ -86,7 +86,7 @@ class Parser:
         elif name == "data":
             self._size += len(value) + 1
             if self._size > LIMIT:
-                raise errors.ProtocolError(f"an event has more than {LIMIT} characters")
+                raise errors.TeamProtocolError(f"an event has more than {LIMIT} characters")
             self._data.append(value)
 
     def _dispatch(self) -> Event | None:

@@ -38,12 +38,19 @@ _BY_NUMBER = {
 }
 
 
-class FullSyncRequiredError(errors.CleverAgentsError):
-    """The server cannot go on from the cursor: everything has to be fetched again."""
+class FullSyncRequiredError(errors.TeamProtocolError):
+    """The server cannot go on from the cursor: everything has to be fetched again.
 
-    # Met inside of a sync only; when it comes out of a full sync, the server contradicts itself.
-    code = "protocol_error"
-    exit_code = 5
+    Met inside of a sync only; when it comes out of a full sync, the server contradicts itself.
+    """
+
+
+class RefusedError(errors.TeamProtocolError):
+    """The server does not take the request: it is too big, say, or not one that it understands."""
+
+
+REFUSALS = (RefusedError, errors.ForbiddenError, errors.VersionMismatchError)
+"""Answers by which nothing was carried out, and that will be the same to the same request."""
 
 
 def unreachable(
@@ -69,16 +76,18 @@ def not_ours(endpoint: Endpoint, reason: str) -> errors.UnreachableError:
     )
 
 
-def nonsense(endpoint: Endpoint, reason: str) -> errors.ProtocolError:
+def nonsense(
+    endpoint: Endpoint, reason: str, kind: type[errors.TeamProtocolError] = errors.TeamProtocolError
+) -> errors.TeamProtocolError:
     """A team server whose answer cannot be used."""
-    return errors.ProtocolError(
+    return kind(
         f"the answer of the team server at {endpoint.url} cannot be used: {reason}",
         detail={"url": endpoint.url, "reason": reason},
         suggestions=["ca server status", "bring the server and this program to the same version"],
     )
 
 
-def too_long(endpoint: Endpoint, limit: int) -> errors.ProtocolError:
+def too_long(endpoint: Endpoint, limit: int) -> errors.TeamProtocolError:
     """An answer that is longer than it may be."""
     return nonsense(endpoint, f"it is longer than {limit} bytes")
 
@@ -135,7 +144,7 @@ def from_status(
         wait = retry_after(headers.get("retry-after"))
         later = "" if wait is None else f"; it asks to be left alone for {wait:g} s"
         return unreachable(endpoint, f"{busy} (HTTP {words}){later}", key=f"http_{status}", retry_after=wait)
-    return nonsense(endpoint, f"HTTP {words}")
+    return nonsense(endpoint, f"HTTP {words}", RefusedError if status >= 400 else errors.TeamProtocolError)
 
 
 def from_rpc(endpoint: Endpoint, error: wire.RpcError, reason: str | None) -> errors.CleverAgentsError:
@@ -156,7 +165,7 @@ def from_rpc(endpoint: Endpoint, error: wire.RpcError, reason: str | None) -> er
         return wrong_version(endpoint, said)
     if code == "internal":
         return unreachable(endpoint, f"it failed: {said}", key="internal")
-    return errors.ProtocolError(
+    return RefusedError(
         f"the team server at {endpoint.url} refuses the request: {said}",
         detail={"url": endpoint.url, "code": error.code},
         suggestions=["ca server status"],
@@ -243,10 +252,14 @@ def _distrust(error: ssl.SSLCertVerificationError) -> tuple[str, str, str]:
 
 
 def _from_redirect(endpoint: Endpoint, location: str) -> errors.UnreachableError:
+    place = re.split("[?#]", location, maxsplit=1)[0]  # without the query, which may hold anything
     try:
-        # Without the query, which may hold anything.
-        where = endpoint.quote(origin(parse_url(re.split("[?#]", location, maxsplit=1)[0])))
-        suggestion = f"if that is the team server: ca server connect {where}"
+        there = origin(parse_url(place))
+        if there == origin(endpoint.url):
+            where, suggestion = endpoint.quote(place), "check the path of the URL: ca server connect URL"
+        else:
+            where = endpoint.quote(there)
+            suggestion = f"if that is the team server: ca server connect {where}"
     except errors.InvalidArgumentError:
         where = "another path" if location.startswith("/") else "somewhere that is no URL of a server"
         suggestion = "check the URL: ca server connect URL"

@@ -79,6 +79,13 @@ def sent(state: SyncState) -> dict[tuple[str, str], str | None]:
     return {(one.kind, f"{state.namespace}/{one.name}"): one.content for one in push.changes} if push else {}
 
 
+def forget(tx: Transaction, namespace: str) -> None:
+    """Nothing of what was sent was carried out; the changes are pending as before."""
+    state = entities.state(tx, namespace)
+    if state is not None:
+        entities.put_state(tx, msgspec.structs.replace(state, push_json=None))
+
+
 def answers(push: Push, found: wire.PushResults, namespace: str) -> list[Answered]:
     """Each change with its result; versions of the server's are read, which may take a while.
 
@@ -87,7 +94,7 @@ def answers(push: Push, found: wire.PushResults, namespace: str) -> list[Answere
     """
     asked = [(change.kind, change.name) for change in push.changes]
     if [(result.kind, result.name) for result in found.results] != asked:
-        raise errors.ProtocolError(
+        raise errors.TeamProtocolError(
             "the team server answered a push with the results of other changes", suggestions=["ca server status"]
         )
     return [

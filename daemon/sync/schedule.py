@@ -62,14 +62,15 @@ class Schedule:
         """What was to be looked at sooner is looked at now."""
         self._early = None
 
-    def succeeded(self, *, pulled: bool) -> bool:
+    def pulled(self) -> None:
+        """A pull ended well; the run that it is a part of may still fail."""
+        self._pulled = self._pace.moment()
+
+    def succeeded(self) -> bool:
         """A run ended well; whether the one before it had failed."""
         recovered = self.error is not None
         self.error, self.halted, self._failures, self._failed = None, False, 0, None
-        now = self._pace.moment()
-        if pulled:
-            self._pulled = now
-        self._due = now if self._pulled is None else self._after(self._pulled)
+        self._due = self._pace.moment() if self._pulled is None else self._after(self._pulled)
         return recovered
 
     def failed(self, error: errors.CleverAgentsError) -> bool:

@@ -14,11 +14,11 @@ def conflict(db: Reader, entity: Entity) -> sync_views.SyncConflictView:
         name=entity.whole_name,
         namespace=entity.namespace,
         base=sync_views.SharedVersionView(
-            entity.content, entity.revision, rfc3339(entity.changed_at), entity.changed_by
+            entity.content, entity.revision, rfc3339(entity.changed_at), entity.changed_by or None
         ),
         local=sync_views.SharedVersionView(entities.here(db, entity), None, rfc3339(entity.pending_at), None),
         server=sync_views.SharedVersionView(
-            entity.theirs_content, entity.theirs_revision, rfc3339(entity.theirs_at), entity.theirs_by
+            entity.theirs_content, entity.theirs_revision, rfc3339(entity.theirs_at), entity.theirs_by or None
         ),
     )
 

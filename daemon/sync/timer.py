@@ -45,15 +45,16 @@ class Timer:
 
     Attributes:
         turn: Held by the run that is at work; whoever holds it keeps others from beginning.
-        pulls: Runs that pulled and ended well.
+        pulls: Runs that pulled.
     """
 
     def __init__(self, db: Database, endpoint: Endpoint, pace: Pace, interval: float, hooks: Hooks) -> None:
         self.endpoint = endpoint
-        self.engine = Engine(db, endpoint.namespace, hooks.policy)
+        self.engine = Engine(db, endpoint.namespace, hooks.policy, self._pulled)
         self.schedule = Schedule(pace, interval)
         self.turn = asyncio.Lock()
         self.pulls = 0
+        self._has_pulled = False
         self._db = db
         self._pace = pace
         self._look = hooks.look
@@ -103,9 +104,9 @@ class Timer:
 
     def began_in_step(self) -> None:
         """A full sync was made for this connection before it was in force."""
-        self.pulls += 1
+        self._pulled()
         self._stream.healthy.set()
-        self.schedule.succeeded(pulled=True)
+        self.schedule.succeeded()
 
     def change_interval(self, interval: float) -> None:
         """Go by another interval, at once."""
@@ -151,6 +152,7 @@ class Timer:
         async with self.turn:
             self.schedule.calm()
             self._announced = None
+            self._has_pulled = False
             try:
                 outcome = await self._work(what)
             except errors.CleverAgentsError as error:
@@ -161,7 +163,7 @@ class Timer:
                 told = errors.InternalError(f"the sync failed: {type(error).__name__}", suggestions=["ca daemon logs"])
                 await self._failed(told)
                 raise told from error
-            await self._succeeded(what)
+            await self._succeeded()
             return outcome
 
     async def _work(self, what: What) -> Outcome:
@@ -181,10 +183,14 @@ class Timer:
             log.warning("the sync with %s failed: %s", self.endpoint.url, error.message)
             await self._note("sync.failed", code=error.code, message=error.message)
 
-    async def _succeeded(self, what: What) -> None:
+    def _pulled(self) -> None:
+        self.pulls += not self._has_pulled  # a run pulls again what its own push made
+        self._has_pulled = True
+        self.schedule.pulled()
+
+    async def _succeeded(self) -> None:
         self._stream.healthy.set()
-        self.pulls += what != "push"
-        if self.schedule.succeeded(pulled=what != "push"):
+        if self.schedule.succeeded():
             log.info("the sync with %s works again", self.endpoint.url)
             await self._note("sync.recovered")
 

@@ -5,7 +5,7 @@ import msgspec
 from daemon.settings import Settings
 from daemon.sync import origins
 from daemon.sync.origins import Endpoint
-from store import entities, errors, names
+from store import entities, sharing
 from store.database import Reader
 
 
@@ -49,7 +49,7 @@ class Wanted(msgspec.Struct, frozen=True, kw_only=True):
         if self.url is None:
             return None
         url = origins.parse_url(self.url)
-        check_namespace(self.namespace)
+        sharing.check_namespace(self.namespace)
         return Endpoint(
             url=url,
             namespace=self.namespace,
@@ -62,20 +62,3 @@ class Wanted(msgspec.Struct, frozen=True, kw_only=True):
     def may_send(db: Reader, token: str, url: str) -> bool:
         """Whether a token goes to this server: it was given for it, or nobody used it before."""
         return entities.bound_origin(db, token) in {None, origins.origin(url)}
-
-
-def check_namespace(namespace: str) -> None:
-    """That a namespace can be shared.
-
-    Raises:
-        InvalidArgumentError: it cannot.
-    """
-    if "/" not in namespace:
-        names.parse_name(namespace, what="namespace")
-    if "/" in namespace or namespace in entities.PRIVATE:
-        reason = "it has a '/'" if "/" in namespace else "it never leaves this machine"
-        raise errors.InvalidArgumentError(
-            f"{namespace!r} is no namespace that can be shared: {reason}",
-            detail={"what": "namespace", "value": namespace},
-            suggestions=["ca server connect URL --namespace NAME"],
-        )

@@ -9,7 +9,7 @@ from starlette.requests import Request
 
 from daemon.team import tokens, wire
 from daemon.team.answers import Refused
-from store import errors
+from store import errors, sharing
 from store.database import Reader
 from store.team import Recent, Token
 
@@ -42,7 +42,7 @@ class Caller(NamedTuple):
         """
         if self.token is not None and self.token.namespace == namespace:
             return
-        tokens.check_namespace(namespace)
+        sharing.check_namespace(namespace)
         if self.token is not None:
             raise errors.ForbiddenError(
                 f"the token is for the namespace {self.token.namespace!r}, not for {namespace!r}",

@@ -2,11 +2,13 @@
 
 import asyncio
 import os
+import time
 from pathlib import Path
 from typing import TypeVar
 
 import msgspec
 
+from daemon import envelopes
 from daemon.team import granting, hosting, orders, serving
 from daemon.views import View
 from store import errors, paths
@@ -26,11 +28,30 @@ def carry_out(arguments: list[str]) -> None:
     os.umask(0o077)
     match arguments:
         case ["serve", text]:
-            serving.serve(_read(_SERVE, text), _say_ready)
+            _serve(_read(_SERVE, text))
         case [text]:
             _say({"answer": _answer(_read(_ANSWERED, text))})
         case _:
             raise errors.UsageError("python -P -m daemon server [serve] ORDER")
+
+
+def _serve(order: orders.Serve) -> None:
+    """Until the server ends. A refusal is a document for programs, unless they were told already that it answers."""
+    began = time.monotonic()
+    answered = False
+
+    def say_ready(answering: serving.Serving) -> None:
+        nonlocal answered
+        answered = True
+        _say({"ready": answering})
+
+    try:
+        serving.serve(order, say_ready)
+    except errors.CleverAgentsError as error:
+        if answered or not order.structured:
+            raise
+        _say(envelopes.refused("server serve", error, began))
+        raise SystemExit(error.exit_code) from error
 
 
 def _answer(order: orders.Answered) -> View:
@@ -45,10 +66,6 @@ def _answer(order: orders.Answered) -> View:
             return asyncio.run(granting.every(_database(order.database)))
         case orders.TokenRevoke():
             return asyncio.run(granting.revoke(_database(order.database), order.token_id))
-
-
-def _say_ready(answering: serving.Serving) -> None:
-    _say({"ready": answering})
 
 
 def _say(document: object) -> None:

@@ -191,7 +191,7 @@ def _check_push(params: wire.PushParams) -> None:
             f"an idempotency key has 1 to {KEY_LIMIT} characters", detail={"what": "idempotency_key"}
         )
     for change in params.changes:
-        if change.base_revision < 0:
+        if (change.base_revision or 0) < 0:
             raise errors.InvalidArgumentError("a base revision is at least 0", detail={"what": "base_revision"})
         if change.digest is not None and change.digest.removeprefix("sha256:") != _digest(change.content):
             message = (
@@ -227,7 +227,9 @@ def _result(tx: Transaction, namespace: str, change: wire.Change, by: str) -> wi
     if reason is not None:
         current = team.get(tx, namespace, change.kind, change.name)
         return _answered(change, "rejected", current.revision if current else None, reason=reason)
-    verdict = team.push(tx, namespace, team.Change(change.kind, change.name, change.base_revision, change.content), by)
+    verdict = team.push(
+        tx, namespace, team.Change(change.kind, change.name, change.base_revision or 0, change.content), by
+    )
     if verdict.accepted:
         return _answered(change, "accepted", verdict.revision)
     return _answered(change, "conflict", verdict.revision, current=verdict.current and _entity(verdict.current))

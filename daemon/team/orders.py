@@ -24,6 +24,7 @@ class Serve(Order, frozen=True, kw_only=True, tag="serve"):
         database: The server's store; None is the home's own.
         rate_limit: Requests a second and token; 0 is any number.
         pid_file: Where the process is noted beside the home's own place; None is only there.
+        structured: A program reads what comes of it: a refusal is a document, as `ca` prints it.
     """
 
     host: str
@@ -33,6 +34,7 @@ class Serve(Order, frozen=True, kw_only=True, tag="serve"):
     database: str | None
     rate_limit: float
     pid_file: str | None = None
+    structured: bool = False
 
 
 class Start(Serve, frozen=True, kw_only=True, tag="start"):

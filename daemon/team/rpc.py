@@ -120,12 +120,10 @@ def _method(envelope: _Envelope, version: str | None, methods: Mapping[str, Call
     if not isinstance(envelope.method, str):
         raise _invalid("a request names its method in a string")
     method: str = envelope.method
-    standard = method in wire.A2A_METHODS
-    # the standard reads an absent version as 0.3; our own methods began with 1.0
-    if not _VERSION.fullmatch(version or ("" if standard else wire.A2A_VERSION)):
+    if not _VERSION.fullmatch(version or wire.A2A_VERSION):
         message = f"this server speaks A2A {wire.A2A_VERSION}; send {wire.VERSION_HEADER}: {wire.A2A_VERSION}"
         raise Failure(wire.VERSION_NOT_SUPPORTED, "version_mismatch", message, {"supported": wire.A2A_VERSION})
-    if standard:
+    if method in wire.A2A_METHODS:
         message = f"{method} is not supported: this server syncs definitions and runs no plans"
         raise Failure(wire.UNSUPPORTED_OPERATION, "usage", message)
     if method not in methods:

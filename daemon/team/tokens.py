@@ -4,7 +4,7 @@ import hashlib
 import secrets
 
 from daemon import sync_views
-from store import errors, names, team
+from store import errors, names, sharing, team
 from store.clock import rfc3339
 from store.database import Reader, Transaction
 from store.team import Token
@@ -13,8 +13,6 @@ READ, WRITE = "read", "write"
 ROLES = (READ, WRITE)
 NAME_LIMIT = 64
 """Characters of a token's name."""
-PRIVATE = frozenset({names.DEFAULT_NAMESPACE, "builtin"})
-"""Namespaces that no team server has."""
 
 
 def create(tx: Transaction, namespace: str, role: str = WRITE, name: str | None = None) -> tuple[Token, str]:
@@ -22,14 +20,14 @@ def create(tx: Transaction, namespace: str, role: str = WRITE, name: str | None 
 
     Args:
         tx: Of the team server's database.
-        namespace: What it is for; see `check_namespace`.
+        namespace: What it is for; see `store.sharing.check_namespace`.
         role: `read` or `write`.
         name: Whose changes it marks; its id when not given.
 
     Raises:
         InvalidArgumentError: the namespace, the role or the name is none.
     """
-    check_namespace(namespace)
+    sharing.check_namespace(namespace)
     if role not in ROLES:
         raise errors.InvalidArgumentError(
             f"{role!r} is not a role: use read or write", detail={"what": "role", "value": role}
@@ -106,18 +104,3 @@ def view(token: Token) -> sync_views.TokenView:
         created_at=rfc3339(token.created_at) or "",
         revoked_at=rfc3339(token.revoked_at),
     )
-
-
-def check_namespace(namespace: str) -> None:
-    """See that a team server may have a namespace of this name.
-
-    Raises:
-        InvalidArgumentError: it is no legal name, or one that never leaves a machine.
-    """
-    names.parse_name(f"{namespace}/x", what="namespace")
-    if namespace in PRIVATE:
-        raise errors.InvalidArgumentError(
-            f"the namespace {namespace!r} never leaves a machine",
-            detail={"what": "namespace", "value": namespace},
-            suggestions=["use a namespace of the team's own, for example 'default'"],
-        )

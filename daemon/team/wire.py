@@ -112,13 +112,13 @@ class Change(msgspec.Struct, frozen=True, kw_only=True):
     """A change that a client made.
 
     Attributes:
-        base_revision: The revision that the client has seen; 0 when it knows of none.
+        base_revision: The revision that the client has seen; 0 or nothing when it knows of none.
         digest: When given, the server compares it with the content.
     """
 
     kind: Kind
     name: str
-    base_revision: int = 0
+    base_revision: int | None = 0
     content: str | None = None
     digest: str | None = None
     deleted: bool = False

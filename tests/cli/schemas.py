@@ -144,6 +144,7 @@ CHANGED_FILE: Final = record(
     path=TEXT,
     path_base64=absent(TEXT),
     old_path=absent(TEXT),
+    old_path_base64=absent(TEXT),
     status=one_of("added", "modified", "deleted", "renamed"),
     binary=FLAG,
     insertions=absent(COUNT),

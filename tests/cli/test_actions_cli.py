@@ -107,6 +107,10 @@ def test_action_is_read_from_standard_input(shared: Home) -> None:
     )
 
     assert created["name"] == name
+    for verb in ("create", "validate"):
+        error = shared.error("action", verb, "-", code=2, feed="")
+        assert "standard input" in error["message"]
+        assert error["suggestions"] == ["ca action validate -"]
 
 
 def test_validate_registers_nothing(shared: Home) -> None:

@@ -330,6 +330,8 @@ def test_what_an_actor_needs_is_checked_before_anything_runs(
     shown = shared.plan(plan)
     assert (shown["phase"], shown["state"], shown["error"]["code"]) == ("strategize", "errored", code)
     assert words in shown["error"]["message"]
+    if code == "invalid_action":  # it is the action that has to be another
+        assert f"ca plan use {action}" in str(shown["error"]["detail"]["suggestions"])
 
 
 def test_the_actor_is_adopted_after_the_daemon_was_killed(home: Home) -> None:

@@ -1,5 +1,6 @@
 """Apply: the reviewed change enters the project whole or not at all, loses nothing of the user's, and can be undone."""
 
+import json
 import shlex
 from pathlib import Path
 
@@ -107,6 +108,31 @@ def test_path_that_is_not_utf_8_is_given_whole(shared: Home) -> None:
     file = shared.data("plan", "diff", plan)["files"][0]
 
     assert (file["path"], file["path_base64"]) == ("caf\\xe9", "Y2Fm6Q==")
+
+
+def test_former_path_that_is_not_utf_8_is_given_whole(shared: Home) -> None:
+    root = shared.repository({b"caf\xe9": "1\n2\n3\n4\n5\n"})
+    plan = shared.executed("mv caf* coffee", project=root)
+
+    (file,) = shared.data("plan", "diff", plan)["files"]
+
+    assert (file["path"], file["path_base64"]) == ("coffee", None)
+    assert (file["old_path"], file["old_path_base64"]) == ("caf\\xe9", "Y2Fm6Q==")
+
+
+def test_control_characters_in_names_are_escaped(shared: Home) -> None:
+    """As git quotes them: an agent chose them, and they reach a terminal, or a script that reads lines."""
+    name = 'a \x1b[31m"red\\\x1b]0;title\x07\nü'
+    plan = shared.executed(f"touch {shlex.quote(name)} 'plain \"ü'")
+
+    done = shared.run("plan", "diff", plan, "--name-only")
+    stat = shared.run("plan", "diff", plan, "--stat")
+
+    quoted = r'"a \033[31m\"red\\\033]0;title\a\nü"'
+    assert done.lines == [quoted, 'plain "ü']
+    assert quoted in stat.out
+    assert len(stat.lines) == 3
+    assert shared.data("plan", "diff", plan)["files"][0]["path"] == name
 
 
 # --- expect ------------------------------------------------------------------------------------------------------------
@@ -261,8 +287,9 @@ def test_unknown_mode_is_refused_before_anything_is_queued(shared: Home) -> None
     with unchanged(root):
         error = shared.error("plan", "apply", plan, "--yes", "--wait", "--mode", "comit", code=2)
 
-    assert error["code"] in {"invalid_config", "invalid_argument", "usage"}
-    assert "commit" in error["message"]
+    assert error["code"] == "invalid_argument"
+    assert "did you mean commit?" in error["message"]
+    assert error["suggestions"] == [f"ca plan apply {plan} --mode commit"]
     assert shared.position(plan) == "execute/complete"
 
 
@@ -422,6 +449,12 @@ def test_failed_check_leaves_the_project_untouched(shared: Home) -> None:
     assert shared.position(plan) == "apply/constrained"
 
 
+def test_failed_check_without_a_name_is_called_by_its_number(shared: Home) -> None:
+    plan = shared.executed(EDIT, checks=[{"run": "true"}, {"run": "exit 9"}])
+
+    assert shared.apply(plan, code=4)["message"].startswith("check 2 failed: exit 9 on the merged result")
+
+
 def test_checks_run_on_the_merged_result(shared: Home, tmp_path: Path) -> None:
     """Not in the sandbox, not in the project: what would be applied is what is checked."""
     seen = tmp_path / "seen"
@@ -560,6 +593,127 @@ def test_undo_that_keeps_going_restores_the_others(shared: Home) -> None:
     assert (root / "dir" / "b.txt").read_text() == "b\n"
 
 
+def test_undo_goes_around_what_stands_where_a_directory_was(shared: Home) -> None:
+    """What is kept keeps the files below it, or in its place, from coming back; both are named, the others are restored."""
+    root = shared.repository()
+    plan = shared.executed(
+        "rm -r dir; echo file > dir; rm a.txt; mkdir a.txt; echo z > a.txt/z; echo n > n", project=root
+    )
+    shared.apply(plan)
+    put(root, {"dir": "mine now\n", "a.txt/extra": "mine\n"})
+
+    with unchanged(root):
+        error = shared.error("plan", "undo", plan, "--yes", code=4)
+    messages = shared.messages("plan", "undo", plan, "--yes", "--keep-going")
+
+    assert (error["code"], error["detail"]["files"]) == ("change_moved", ["a.txt", "dir", "dir/b.txt"])
+    assert messages == ["left as they are, because they were changed since: a.txt, dir, dir/b.txt"]
+    assert {str(path.relative_to(root)) for path in root.rglob("*") if ".git" not in path.parts} == {
+        "dir", "a.txt", "a.txt/extra"
+    }  # fmt: skip
+    assert (root / "dir").read_text() == "mine now\n"
+
+
+@pytest.mark.parametrize("options", [[], ["--keep-going"]])
+@pytest.mark.parametrize("kind", ["repository", "folder"])
+def test_undo_of_a_project_that_is_gone_takes_nothing_back(shared: Home, kind: str, options: list[str]) -> None:
+    """The change is where the directory is; when that is back the undo is as good as before."""
+    root = shared.repository() if kind == "repository" else shared.folder()
+    before = tree(root)
+    plan = shared.executed("echo two >> a.txt; echo new > new.txt", project=root)
+    shared.apply(plan)
+    away = root.rename(root.with_name(f"{root.name}.away"))
+
+    with unchanged(away):
+        error = shared.error("plan", "undo", plan, "--yes", *options, code=3)
+
+    assert error["code"] == "not_found"
+    assert f"{root}, does not exist" in error["message"]
+    assert shared.position(plan) == "apply/applied"
+    away.rename(root)
+    shared.undo(plan)
+    assert tree(root) == before
+
+
+def test_undo_of_a_repository_that_is_none_any_more_takes_nothing_back(shared: Home) -> None:
+    """As the place where a disk was mounted: there is a directory, and nothing in it."""
+    root = shared.repository()
+    plan = shared.executed(EDIT, project=root)
+    shared.apply(plan)
+    away = root.rename(root.with_name(f"{root.name}.away"))
+    root.mkdir()
+
+    error = shared.error("plan", "undo", plan, "--yes", "--keep-going", code=2)
+
+    assert "is registered as a git repository" in error["message"]
+    assert shared.position(plan) == "apply/applied"
+    root.rmdir()
+    away.rename(root)
+    shared.undo(plan)
+
+
+def test_repeated_undo_says_that_it_was_done(shared: Home) -> None:
+    """Until the plan goes on from there: then there is nothing that was applied."""
+    root = shared.repository()
+    plan = shared.executed(EDIT, "echo more >> a.txt", project=root)
+    shared.apply(plan)
+    shared.undo(plan)
+    shared.data("plan", "rollback", plan, "s1")
+    seen = shared.data("events", "--plan", plan)["total"]
+
+    with unchanged(root):
+        messages = shared.messages("plan", "undo", plan, "--yes")
+
+    assert messages == [f"the change of {plan} was taken out already"]
+    assert shared.data("events", "--plan", plan)["total"] == seen
+    shared.data("plan", "revert", plan, "--yes")
+    shared.run("plan", "wait", plan)
+    assert shared.error("plan", "undo", plan, "--yes", code=4)["code"] == "invalid_transition"
+
+
+def test_two_undos_at_once_are_one(shared: Home) -> None:
+    """The other one finds it done, or under way."""
+    root = shared.repository()
+    before = tree(root)
+    plan = shared.executed(EDIT, project=root)
+    shared.apply(plan)
+
+    both = [shared.spawn("plan", "undo", plan, "--yes", "--format", "json") for _ in range(2)]
+    answers = [json.loads(one.communicate(timeout=30)[0]) for one in both]
+
+    refused = [answer["error"]["code"] for answer in answers if answer["status"] == "error"]
+    assert refused in ([], ["lock_conflict"])
+    assert tree(root) == before
+    kinds = [event["kind"] for event in shared.data("events", "--plan", plan, "--limit", "500")["events"]]
+    assert kinds.count("plan.undone") == 1
+
+
+@pytest.mark.parametrize("mode", ["index", "commit"])
+def test_git_of_the_user_keeps_apply_and_undo_waiting(shared: Home, mode: str) -> None:
+    """While it holds the index nothing is changed; afterwards both go on."""
+    root = shared.repository()
+    plan = shared.executed(EDIT, project=root)
+    lock = root / ".git" / "index.lock"
+    before = tree(root), shared.git(root, "ls-files", "-s"), shared.git(root, "rev-parse", "HEAD")
+
+    lock.touch()
+    error = shared.apply(plan, "--mode", mode, code=1)
+    assert (error["code"], error["detail"]["lock"]) == ("lock_conflict", str(lock))
+    assert any("try again" in hint for hint in error["detail"]["suggestions"])
+    assert before == (tree(root), shared.git(root, "ls-files", "-s"), shared.git(root, "rev-parse", "HEAD"))
+    lock.unlink()
+
+    shared.apply(plan, "--mode", mode)
+    lock.touch()
+    error = shared.error("plan", "undo", plan, "--yes", code=4)
+    assert (error["code"], error["detail"]["lock"]) == ("lock_conflict", str(lock))
+    assert any("try again" in hint for hint in error["suggestions"])
+    edited(root)
+    lock.unlink()
+    shared.undo(plan)
+    assert before == (tree(root), shared.git(root, "ls-files", "-s"), shared.git(root, "rev-parse", "HEAD"))
+
+
 def test_commit_that_others_build_on_is_not_taken_back(shared: Home) -> None:
     root = shared.repository()
     plan = shared.executed(EDIT, project=root)
@@ -585,6 +739,7 @@ def test_empty_change_is_refused_unless_allowed(shared: Home) -> None:
 
     assert error["code"] == "nothing_to_apply"
     assert shared.position(plan) == "execute/complete"
+    assert not [command for command in shared.plan(plan)["next"] if "apply" in command]
     with unchanged(root):
         applied = shared.apply(plan, "--allow-empty")
     assert applied["files"] == 0

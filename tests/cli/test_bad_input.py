@@ -76,6 +76,22 @@ def test_action_file_that_is_a_directory(shared: Home) -> None:
     assert str(shared.work) in document["error"]["message"]
 
 
+@pytest.mark.parametrize(
+    ("given", "option", "suggested"),
+    [
+        (["sync", "resolve", "action", "x"], "--take", "ca sync resolve KIND NAME --take SIDE"),
+        (["server", "token", "create"], "--namespace", "ca server token create --namespace N"),
+    ],
+)
+def test_option_that_is_missing_is_named_and_suggested(
+    shared: Home, given: list[str], option: str, suggested: str
+) -> None:
+    error = shared.error(*given, code=2)
+
+    assert f"needs {option}" in error["message"]
+    assert suggested in error["suggestions"]
+
+
 ARGUMENTS = [
     {"name": "target", "type": "path", "required": True, "description": "where to work"},
     {"name": "count", "type": "integer", "default": 1},
@@ -157,6 +173,35 @@ def test_project_named_twice_is_refused(shared: Home) -> None:
     root, action = shared.folder(), shared.action("true")
 
     assert shared.error("plan", "use", action, root.name, root.name, code=2)["code"] == "invalid_argument"
+
+
+@pytest.mark.parametrize("number", [str(2**63), str(-(2**63) - 1), str(10**30)])
+@pytest.mark.parametrize(
+    "words",
+    [["plan", "use", "any", "any", "--priority"], ["lock", "renew", "any", "--fence"], ["plan", "list", "--limit"],
+     ["job", "list", "--limit"], ["events", "--limit"], ["events", "--since"]],
+    ids=" ".join,
+)  # fmt: skip
+def test_number_that_fits_nowhere_is_refused(shared: Home, words: list[str], number: str) -> None:
+    error = shared.error(*words, number, code=2)
+
+    assert error["code"] == "usage"
+    assert words[-1] in error["message"]
+    assert number in error["message"]
+
+
+@pytest.mark.parametrize("number", ["nan", "inf", "1e999"])
+@pytest.mark.parametrize(
+    "words",
+    [["plan", "wait", "any", "--timeout"], ["job", "wait", "any", "--timeout"], ["daemon", "stop", "--grace"],
+     ["lock", "acquire", "any", "--wait"], ["server", "stop", "--timeout"]],
+    ids=" ".join,
+)  # fmt: skip
+def test_time_that_is_no_number_is_refused(shared: Home, words: list[str], number: str) -> None:
+    error = shared.error(*words, number, code=2)
+
+    assert error["code"] == "usage"
+    assert words[-1] in error["message"]
 
 
 def test_argument_that_is_not_utf_8_is_a_sentence(shared: Home) -> None:

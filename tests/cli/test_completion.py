@@ -9,14 +9,13 @@ from typing import NamedTuple
 
 import pytest
 
+from tests import terminals
 from tests.homes import CA, SECONDS, Home
 
 BASH = """
 source "$1"
-read -ra COMP_WORDS <<< "$2"
-[[ $2 == *' ' ]] && COMP_WORDS+=('')
-COMP_CWORD=$(( ${#COMP_WORDS[@]} - 1 ))
-_ca_completion ca
+COMP_LINE=$2 COMP_POINT=${#2}
+_ca_completion ca "${2##* }"
 printf '%s\\n' "${COMPREPLY[@]}"
 """
 ZSH = """
@@ -148,6 +147,26 @@ def test_names_of_everything_are_offered(place: Home) -> None:
 
 def _actor(home: Home) -> Path:
     return home.write_action(name=home.fresh("agent"), type="command", command=["cat"])
+
+
+@pytest.mark.parametrize(
+    ("resource", "begun"),
+    [("file:web:a/b", "file:web:a/"), ("file:web:a/b", "file:"), ("file:web:a/b", "f"), ("my own thing", "my"),
+     ("my own thing", "'my o"), ("my own thing", r"my\ own"), ("it's; $HOME", "it"), ("file:web:a b/c", r"file:web:a\ b")],
+)  # fmt: skip
+def test_bash_completes_what_it_takes_for_several_words(home: Home, resource: str, begun: str) -> None:
+    """A colon ends a word for bash, and a space for the one who reads the line: it is typed, and the command is carried out."""
+    (home.bin / "ca").symlink_to(_wrapper(home))
+    home.repository(name="web")
+    home.data("lock", "acquire", resource)
+    start = home.root / "bashrc"
+    start.write_text(home.run("completion", "bash").out)
+
+    typed = f"ca lock release {begun}\t\nexit\n"
+    done = terminals.on_terminal(["bash", "--rcfile", str(start), "-i"], home.environ, home.work, typed)
+
+    assert "is free" in done.out, done.out
+    assert home.data("lock", "list")["locks"] == []
 
 
 @every_shell

@@ -98,6 +98,12 @@ def test_file_is_private_and_keeps_comments(home: Home) -> None:
     assert tomllib.loads(path.read_text())["core"]["log-level"] == "warning"
 
 
+def test_a_home_that_the_first_setting_makes_is_private(home: Home) -> None:
+    home.set("lock.ttl", "60")
+
+    assert {path.stat().st_mode & 0o777 for path in (home.home, _file(home).parent)} == {0o700}
+
+
 def test_path_is_printed_whether_the_file_is_there_or_not(home: Home) -> None:
     assert home.data("config", "path") == {"path": str(_file(home)), "exists": False}
     home.set("lock.ttl", "20")
@@ -137,6 +143,33 @@ def test_bad_value_in_the_environment_names_the_variable(shared: Home) -> None:
     error = shared.error("config", "get", "lock.ttl", code=2, env={"CLEVERAGENTS_LOCK_TTL": "soon"})
 
     assert "CLEVERAGENTS_LOCK_TTL" in error["message"]
+
+
+@pytest.mark.parametrize(
+    ("key", "value"), [("lock.ttl", "-1"), ("async.cancel-grace", "-0.5"), ("async.retention", "-1h")]
+)
+def test_a_negative_value_is_a_value(shared: Home, key: str, value: str) -> None:
+    error = shared.error("config", "set", key, value, "--project", "web", code=2)
+
+    assert error["code"] == "invalid_config"
+    assert error["message"].startswith(f"{key} must be ")
+
+
+def test_an_option_that_is_none_is_still_one(shared: Home) -> None:
+    assert shared.error("config", "set", "lock.ttl", "-x", code=2)["code"] == "usage"
+
+
+@pytest.mark.parametrize(
+    "verb", [["set", "apply.mode", "commit"], ["unset", "apply.mode"], ["get", "apply.mode"], ["list"]]
+)
+def test_a_project_that_is_not_registered_is_told(home: Home, verb: list[str]) -> None:
+    """It may be registered later; without a daemon nobody knows."""
+    assert home.messages("config", *verb, "--project", "nosuch") == []
+    root = home.repository()
+
+    (told,) = home.messages("config", *verb, "--project", "nosuch")
+    assert "local/nosuch" in told
+    assert home.messages("config", *verb, "--project", root.name) == []
 
 
 @pytest.mark.parametrize("key", list(KEYS))
@@ -207,6 +240,33 @@ def test_edits_by_hand_hold_without_a_restart(home: Home) -> None:
     home.run("plan", "wait", waiting)
     assert home.position(waiting) == "execute/complete"
     assert home.position(blocking) == "execute/processing"
+
+
+def test_a_daemon_at_rest_follows_what_is_set(home: Home) -> None:
+    """How many workers it has, what it logs, and when it ends: nothing has to happen for that."""
+    pid = home.data("daemon", "start")["pid"]
+    log = Path(home.data("daemon", "status")["log"])
+
+    for number in ("7", "2", "4"):
+        home.set("async.max_workers", number)
+        assert len(home.data("daemon", "status")["workers"]) == int(number)
+        assert f"0 of {number} workers busy" in home.run("status").out
+
+    home.set("core.log-level", "error")
+    home.set("daemon.idle-timeout", "1s")
+    home.until(lambda: pid not in {process.pid for process in home.processes()}, seconds=30)
+    assert "ending" not in log.read_text()
+
+
+def test_workers_edited_by_hand_are_shown(home: Home) -> None:
+    _file(home).parent.mkdir(parents=True)
+    home.data("daemon", "start")
+
+    for number in (6, 1):
+        _by_hand(home, f"async.max_workers = {number}\n")
+        assert len(home.data("daemon", "status")["workers"]) == number
+    _by_hand(home, "async.max_workers = 3\n")
+    assert len(home.data("status")["daemon"]["workers"]) == 3
 
 
 def test_retention_edited_by_hand_holds_for_the_next_pruning(home: Home) -> None:

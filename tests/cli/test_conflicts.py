@@ -184,10 +184,10 @@ def test_projects_are_told_apart(shared: Home) -> None:
 @pytest.mark.parametrize(
     ("arguments", "code", "said"),
     [
-        (["resolve", "PLAN", "g", "--take", "child"], 3, "'g' is not in conflict"),
+        (["resolve", "PLAN", "g", "--take", "child"], 3, "; 1 other file is"),
         (["resolve", "PLAN", "f", "--take", "prent"], 3, "did you mean 'parent'"),
         (["resolve", "PLAN", "f", "--take", "/"], 2, "neither a file nor a symlink"),
-        (["resolve", "PLAN", "f"], 2, "needs take"),
+        (["resolve", "PLAN", "f"], 2, "needs --take"),
         (["conflicts", "PLAN", "g"], 3, "'g' is not in conflict"),
     ],
 )

@@ -178,7 +178,9 @@ def test_daemon_whose_socket_vanished_is_found_again_by_every_command(
     remove(run)
     assert home.data("daemon", "status")["pid"] == pid
     remove(run)
-    assert home.data("plan", "list")["plans"] == []
+    done = home.run("plan", "list")
+    assert done.err.splitlines()[0] == f"found the daemon (pid {pid}) again: its socket was gone"
+    assert "started" not in done.err
     remove(run)
     assert home.data("plan", "list", env={"CLEVERAGENTS_NO_AUTOSTART": "1"})["plans"] == []
     assert stat.S_IMODE(run.stat().st_mode) == 0o700
@@ -241,6 +243,7 @@ def test_relative_home_is_refused(home: Home) -> None:
 
     assert error["code"] == "invalid_config"
     assert "absolute" in error["message"]
+    assert home.error("daemon", "run", code=2, env={"CLEVERAGENTS_HOME": "here"})["code"] == "invalid_config"
 
 
 def test_second_daemon_in_the_foreground_is_refused_with_a_sentence(home: Home) -> None:
@@ -250,6 +253,8 @@ def test_second_daemon_in_the_foreground_is_refused_with_a_sentence(home: Home) 
 
     assert f"pid {pid}" in done.err
     assert done.out == ""
+    error = home.error("daemon", "run", code=4)
+    assert (error["code"], error["detail"]["pid"]) == ("already_running", pid)
 
 
 def test_daemon_in_the_foreground_serves_until_it_is_asked_to_stop(home: Home) -> None:

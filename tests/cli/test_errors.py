@@ -4,6 +4,7 @@ import os
 import shutil
 import signal
 import socket
+import subprocess
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,7 @@ from daemon.team.wire import CARD_PATH
 from store import errors
 from tests.cli import schemas
 from tests.cli.teamed import Team, answering, card, closed_port, conflict, connected
-from tests.homes import Home
+from tests.homes import CA, SECONDS, Home
 
 ELSEWHERE = {
     # Produced by faults that are injected below the command line: in the tests of the crashes and of the daemon.
@@ -283,13 +284,40 @@ def test_full_disk_of_stdout_is_an_error(shared: Home) -> None:
     if not full.exists():
         return
     assert shutil.which("sh")
+    shared.run("plan", "list")
     done = shared.run_shell('"$@" > /dev/full', "config", "list")
+    failed = shared.run_shell('"$@" > /dev/full', "plan", "show", "nosuch", "--format", "json")
 
-    assert done.code == 1
-    assert "No space left" in done.err
+    assert (done.code, failed.code) == (1, 3)
+    assert done.err == failed.err == "cannot write the output: No space left on device\n"
+    assert shared.run_shell('"$@" 2> /dev/full', "plan", "show", "nosuch").code == 3
 
 
 def test_closed_pipe_is_no_error(shared: Home) -> None:
     done = shared.run_shell('"$@" | true', "config", "list")
 
     assert (done.code, done.err) == (0, "")
+
+
+@pytest.mark.parametrize(
+    ("line", "code"),
+    [
+        (["run", "--wait", "--project", "PROJECT", "--", "exit 3"], 1),
+        (["plan", "show", "nosuch"], 3),
+        (["plan", "show", "nosuch", "--format", "json"], 3),
+    ],
+)
+def test_failure_that_nobody_reads_is_one(shared: Home, line: list[str], code: int) -> None:
+    """Nor does it end a wait that nobody hears what is said meanwhile."""
+    line = [shared.repository().name if word == "PROJECT" else word for word in line]
+    reader, writer = os.pipe()
+    os.close(reader)
+    environ = shared.environ_of(*line)
+    try:
+        done = subprocess.run(
+            [*CA, *line], cwd=shared.work, env=environ, check=False, stdout=writer, stderr=writer, timeout=SECONDS
+        )
+    finally:
+        os.close(writer)
+
+    assert done.returncode == code

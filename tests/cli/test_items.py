@@ -63,6 +63,7 @@ def test_failed_command_can_be_tried_again(home: Home) -> None:
     error = home.plan(plan)["error"]
     assert (error["code"], error["detail"]["tail"]) == ("step_failed", ["no flag"])
     assert "step each of" in error["message"]
+    assert error["step"] == "each"
 
     flag.touch()
     home.run("plan", "execute", plan, "--wait")

@@ -266,9 +266,8 @@ def test_a_wait_that_is_over_names_the_holder(shared: Home) -> None:
     error = shared.error("lock", "acquire", resource, "--owner", "bob", "--wait", "0.2", code=4)
 
     assert (error["code"], error["detail"]["holder"]) == ("lock_conflict", "ada")
-    for wait in ("nan", "inf"):
-        refused = shared.error("lock", "acquire", resource, "--owner", "bob", "--wait", wait, code=2)
-        assert refused["code"] == "invalid_argument"
+    refused = shared.error("lock", "acquire", resource, "--owner", "bob", "--wait", "1e300", code=2)
+    assert refused["code"] == "invalid_argument"
 
 
 def test_whoever_is_killed_while_waiting_gets_nothing(shared: Home) -> None:

@@ -397,13 +397,21 @@ def test_hooks_planted_in_a_sandbox_are_never_run(shared: Home, tmp_path: Path) 
 # --- read only ---------------------------------------------------------------------------------------------------------
 
 
-def test_change_by_a_read_only_action_is_an_error(shared: Home) -> None:
-    plan = shared.executed("echo two >> a.txt", read_only=True, code=1)
+def test_change_by_a_read_only_action_fails_the_step_that_made_it(shared: Home) -> None:
+    """No later step runs, what it left is kept, and Execute goes on at that step once it changes nothing."""
+    marker = shared.work / shared.fresh("mended")
+    plan = shared.executed("true", f"test -e {marker} || echo two >> a.txt", "cat a.txt", read_only=True, code=1)
 
     error = shared.plan(plan)["error"]
-    assert error["code"] == "step_failed"
-    assert "a.txt" in error["message"]
+    assert (error["code"], error["step"], error["detail"]["files"]) == ("step_failed", "s2", ["a.txt"])
+    assert "step s2 changed a.txt" in error["message"]
     assert shared.position(plan) == "execute/errored"
+    assert shared.step_states(plan) == ["succeeded", "failed", "pending"]
+    assert kept(shared, plan, "partial/s2-1", "a.txt").endswith("three\ntwo")
+    marker.touch()
+    shared.data("plan", "execute", plan, "--wait")
+    assert shared.position(plan) == "execute/complete"
+    assert shared.log(plan, "s3") == "one\ntwo\nthree\n"
 
 
 def test_read_only_action_without_changes_completes(shared: Home) -> None:
@@ -422,6 +430,130 @@ def test_action_that_is_not_reusable_is_archived_after_its_plan(shared: Home) ->
     assert action not in [found["name"] for found in shared.data("action", "list")["actions"]]
     archived = shared.data("action", "list", "--archived")["actions"]
     assert [found["archived"] for found in archived if found["name"] == action] == [True]
+
+
+# --- what a change cannot carry, and what a retry meets -----------------------------------------------------------------
+
+
+def kept(home: Home, plan: str, ref: str, path: str) -> str:
+    """A file as a ref of the plan has it, read with git from whichever private repository has the ref."""
+    name = f"refs/cleveragents/plans/{home.plan(plan)['plan_id']}/0/{ref}"
+    for repository in (home.home / "data" / "repos").glob("*.git"):
+        if home.git(repository, "for-each-ref", name):
+            return home.git(repository, "show", f"{name}:{path}")
+    raise AssertionError(f"no repository has {name}")
+
+
+def events(home: Home, plan: str, kind: str) -> list[dict[str, Any]]:
+    found = home.data("events", "--plan", plan)["events"]
+    return [event["detail"] for event in found if event["kind"] == kind]
+
+
+def test_what_the_change_cannot_carry_is_named_until_it_is_gone(shared: Home) -> None:
+    root = shared.repository()
+    plan = shared.executed(
+        "git init -q vendor; git init -q gone; mkfifo pipe; echo g > good", "rm -r gone", project=root
+    )
+
+    left_out = shared.plan(plan)["sandboxes"][0]["uncarried"]
+
+    vendor, pipe = "vendor: is a git repository of its own, made in the sandbox", "pipe: is a FIFO, made in the sandbox"
+    assert left_out == [vendor, pipe]
+    named = [entry for event in events(shared, plan, "project.uncarried") for entry in event["entries"]]
+    assert {vendor, pipe} < set(named)
+    explained = shared.run("plan", "explain", plan).out
+    assert "vendor: is a git repository" in explained
+    assert "pipe: is a FIFO" in explained
+    assert "vendor: is a git repository" in shared.run("plan", "show", plan).out
+
+
+def test_plan_that_made_only_what_cannot_be_carried_does_not_claim_to_have_changed_nothing(shared: Home) -> None:
+    plan = shared.executed("git init -q vendor; echo important > vendor/f")
+
+    assert "changed nothing that can be carried" in shared.data("plan", "explain", plan)["summary"]
+
+
+def test_sandbox_with_what_no_ref_can_keep_stays_after_apply(shared: Home) -> None:
+    plan = shared.executed("git init -q vendor; echo important > vendor/f; echo g > good")
+    box = shared.sandbox(plan)
+
+    shared.apply(plan)
+
+    (told,) = shared.until(lambda: events(shared, plan, "sandbox.kept"))
+    assert "vendor is a git repository of its own" in told["reason"]
+    assert (box / "vendor/f").read_text() == "important\n"
+    assert shared.plan(plan)["sandboxes"][0]["status"] == "ready"
+
+
+def test_edits_by_hand_are_kept_when_a_failed_step_runs_again(shared: Home) -> None:
+    """What a person did in the sandbox of a failed plan goes to a ref, what no ref can keep beside the sandbox."""
+    plan = shared.executed("echo partial > part; exit 1", code=1)
+    box = shared.sandbox(plan)
+    (box / "hand").write_text("work of hours\n")
+    shared.git(box, "init", "-q", "own")
+    (box / "own" / "f").write_text("more work\n")
+
+    shared.error("plan", "execute", plan, "--wait", code=1)
+
+    edited, aside = (told["reason"] for told in events(shared, plan, "sandbox.kept"))
+    assert edited == "what was edited in it since step s1 failed is kept as 0/edited/s1-1"
+    assert kept(shared, plan, "edited/s1-1", "hand") == "work of hours"
+    assert kept(shared, plan, "edited/s1-1", "part") == "partial"
+    assert not (box / "hand").exists()
+    (place,) = Path(aside.rpartition(" ")[2]).glob("*/*/own/f")
+    assert place.read_text() == "more work\n"
+    shared.error("plan", "execute", plan, "--wait", code=1)
+    assert len(events(shared, plan, "sandbox.kept")) == 2, "nobody edited anything since"
+
+
+def test_missing_program_of_a_filter_is_named(shared: Home) -> None:
+    """The project's files cannot be read without it: nothing of ours is at fault."""
+    root = shared.repository({"a.txt": "a"})
+    shared.git(root, "config", "filter.big.clean", "no-such-filter clean")
+    shared.git(root, "config", "filter.big.required", "true")
+    (root / ".gitattributes").write_text("*.txt filter=big\n")
+    (root / "a.txt").write_text("changed")
+
+    plan = shared.use(shared.action("true"), root, code=1)
+
+    error = shared.plan(plan)["error"]
+    assert (error["code"], error["detail"]["program"]) == ("not_found", "no-such-filter")
+    assert "install no-such-filter" in shared.run("plan", "wait", plan, code=1).err
+
+
+def test_failing_filter_is_named(shared: Home) -> None:
+    root = shared.repository({"a.txt": "a"})
+    shared.git(root, "config", "filter.big.clean", "false")
+    shared.git(root, "config", "filter.big.required", "true")
+    (root / ".gitattributes").write_text("*.txt filter=big\n")
+    (root / "a.txt").write_text("changed")
+
+    plan = shared.use(shared.action("true"), root, code=1)
+
+    error = shared.plan(plan)["error"]
+    assert error["code"] == "invalid_argument"
+    assert "external filter 'false' failed" in error["message"]
+
+
+def test_checks_run_in_a_git_checkout_of_the_merged_result(shared: Home) -> None:
+    """Git works in it as in a sandbox, clean at first, and reaches neither the project nor a repository around."""
+    root = shared.repository({"a.txt": "a", "mine.txt": "m"})
+    out = shared.work / shared.fresh("seen")
+    (root / "mine.txt").write_text("edited by hand")
+    looks = (
+        "git status --porcelain; git ls-files; git diff --name-only HEAD^; git log --format=%s -2; git commit -qam x"
+    )
+    check = f"{{{{ {looks}; }}}} > {out} 2>&1 || true; echo x >> a.txt; ! git diff --exit-code > {out}.diff"
+    plan = shared.executed("echo g > good", project=root, checks=[{"run": check}])
+    before = shared.git(root, "rev-parse", "HEAD"), shared.git(root, "for-each-ref")
+
+    shared.apply(plan)
+
+    seen = out.read_text().splitlines()
+    assert seen[:4] == ["a.txt", "good", "mine.txt", "good"]
+    assert "+ax" in (out.parent / f"{out.name}.diff").read_text()
+    assert (shared.git(root, "rev-parse", "HEAD"), shared.git(root, "for-each-ref")) == before
+    assert (root / "a.txt").read_text() == "a"
 
 
 # --- ends --------------------------------------------------------------------------------------------------------------
@@ -801,3 +933,26 @@ def test_a_log_that_is_gone_is_said_and_stops_nothing(shared: Home, how: str) ->
     shared.run("plan", "follow", plan, code=1)
     shared.run("plan", "execute", plan, "--wait", code=1)
     assert shared.log(plan, "s1") == "hello\n"
+
+
+def test_numbers_reach_commands_as_they_were_written(shared: Home) -> None:
+    """In a document they are numbers; people read booleans as commands do."""
+    declared = [
+        {"name": "n", "type": "number", "required": True},
+        {"name": "d", "type": "number", "default": 3},
+        {"name": "b", "type": "boolean", "default": True},
+    ]
+    action = shared.action("echo {n} $CA_ARG_N {d} {b}", arguments=declared)
+    root = shared.repository()
+
+    plan = shared.use(action, root, arguments={"n": "0.10"})
+
+    assert shared.log(plan, "s1") == "0.10 0.10 3 true\n"
+    assert shared.plan(plan)["arguments"] == {"n": 0.1, "d": 3, "b": True}
+    dry = shared.data("plan", "use", action, root.name, "--dry-run", "--arg", "n=1e3")
+    assert (dry["arguments"], dry["tree"]["steps"][0]["run"]) == (
+        {"n": 1000.0, "d": 3, "b": True},
+        "echo 1e3 $CA_ARG_N 3 true",
+    )
+    assert [one["default"] for one in shared.data("action", "show", action)["arguments"]] == [None, 3, True]
+    assert "n=0.1  d=3  b=true" in shared.run("plan", "show", plan).out

@@ -1,6 +1,7 @@
 """`ca plan prune` and `ca job prune`: what takes room goes, what holds work stays or is kept under a ref first."""
 
 import re
+import shutil
 from pathlib import Path
 from typing import Any, cast
 
@@ -158,6 +159,34 @@ def test_sandbox_whose_work_cannot_be_kept_stays(home: Home) -> None:
     assert (entry["removed"], bool(entry["error"])) == (False, True)
     repository.rename(home.root / "made-instead") if repository.exists() else None
     away.rename(repository)
+    assert entries(home)[plan]["removed"]
+    assert not box.exists()
+
+
+def test_what_no_ref_can_keep_is_named_and_stays(home: Home) -> None:
+    """It is listed as kept, the rest goes; once it is taken out of the sandbox that goes too."""
+    home.set("sandbox.cleanup", "manual")
+    plan = home.executed("git init -q vendor; echo important > vendor/f; echo x > new")
+    failed = home.executed("git init -q tried; exit 1", code=1)
+    home.error("plan", "execute", failed, "--wait", code=1)
+    box = home.sandbox(plan)
+    for one in plan, failed:
+        home.data("plan", "cancel", one, "--yes")
+    announced = home.data("plan", "prune", "--dry-run")
+
+    pruned = home.data("plan", "prune")
+
+    assert pruned == {**announced, "dry_run": False}
+    kept = {entry["path"]: entry["holds"] for entry in pruned["entries"] if not entry["removed"]}
+    aside = home.home / "data" / "sandboxes" / home.plan(failed)["plan_id"] / ".aside"
+    assert kept == {
+        str(box): "1 file changed, not applied, "
+        "vendor: is a git repository of its own, made in the sandbox, under no ref",
+        str(home.sandbox(failed)): "tried: is a git repository of its own, made in the sandbox, under no ref",
+        str(aside): "what was put aside and is under no ref",
+    }
+    assert (box / "vendor/f").read_text() == "important\n"
+    shutil.rmtree(box / "vendor")
     assert entries(home)[plan]["removed"]
     assert not box.exists()
 

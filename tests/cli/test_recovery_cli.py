@@ -107,8 +107,10 @@ def test_reverts_are_limited_and_leave_what_was_decided_and_done(home: Home) -> 
         (home.sandbox(plan) / "by-hand").write_text(f"{number}\n")
         home.data("plan", "revert", plan, "--yes", "--reason", f"reason {number}")
         home.run("plan", "wait", plan)
+    offered = home.plan(plan)["next"]
     error = home.error("plan", "revert", plan, "--yes", code=4)
 
+    assert f"ca plan revert {plan}" not in offered
     assert (error["code"], error["detail"]["reversions"]) == ("invalid_transition", 2)
     found = home.data("plan", "tree", plan)["decisions"]
     assert [one["superseded"] for one in found if one["kind"] == "prompt_definition"] == [True, True, False]
@@ -118,6 +120,7 @@ def test_reverts_are_limited_and_leave_what_was_decided_and_done(home: Home) -> 
     assert [kept["ref"].split("/")[-3] for kept in commits(home, plan, "checkpoint")] == ["0", "1", "2"]
 
     home.set("plan.max-reversions", "3")
+    assert f"ca plan revert {plan}" in home.plan(plan)["next"]
     home.data("plan", "revert", plan, "--yes")
     home.run("plan", "wait", plan)
     assert (home.position(plan), home.plan(plan)["reversions"]) == ("execute/complete", 3)

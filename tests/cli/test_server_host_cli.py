@@ -75,6 +75,27 @@ def test_revoke_names_a_token_by_a_part_of_its_id_or_its_name(home: Home) -> Non
     assert home.error("server", "token", "revoke", "nobody", "--yes", code=3)["code"] == "not_found"
 
 
+def test_revoke_of_a_name_means_the_token_that_is_in_use(home: Home) -> None:
+    create(home, "--name", "ci")
+    home.data("server", "token", "revoke", "ci", "--yes")
+    successor = create(home, "--name", "ci")
+
+    assert home.data("server", "token", "revoke", "ci", "--yes")["token_id"] == successor
+    assert home.error("server", "token", "revoke", "ci", "--yes", code=2)["code"] == "ambiguous"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "exit_code"),
+    [(["--host", "0.0.0.0"], "forbidden", 1), (["--host", "nosuch.invalid"], "invalid_argument", 2)],
+)
+def test_serve_that_fails_is_one_document(home: Home, arguments: list[str], code: str, exit_code: int) -> None:
+    document = home.document("server", "serve", "--port", "0", *arguments, code=exit_code)
+
+    assert (document["command"], document["error"]["code"]) == ("server serve", code)
+    assert document["error"]["suggestions"]
+    assert home.run("server", "serve", "--port", "0", *arguments, code=exit_code).out == ""
+
+
 def test_revoke_asks(home: Home) -> None:
     create(home, "--name", "ci")
 
@@ -102,6 +123,8 @@ def test_a_namespace_that_no_server_has_is_refused(shared: Home, namespace: str)
     error = shared.error("server", "token", "create", "--namespace", namespace, code=2)
 
     assert error["code"] == "invalid_argument"
+    assert error["message"].startswith(f"{namespace!r} is ")
+    assert not any("/" in suggestion for suggestion in error["suggestions"])
 
 
 def test_tokens_of_another_store(home: Home) -> None:

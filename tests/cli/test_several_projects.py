@@ -97,7 +97,32 @@ def test_modes_of_git_are_refused_for_all_when_one_is_a_folder(shared: Home, mod
     assert error["code"] == "invalid_argument"
     assert f"local/{two.name} is a plain folder" in error["message"]
     shared.apply(plan, "--mode", "worktree")
+    assert error["detail"]["suggestions"] == ["--mode worktree"]
     assert (two / "made").read_text() == "there\n"
+
+
+def test_mode_that_is_suggested_is_one_that_all_can_take(shared: Home) -> None:
+    one, two = shared.repository(), shared.folder()
+    shared.set("apply.mode", "commit", project=one.name)
+    plan = shared.use(action(shared, one, two), one, two)
+
+    error = shared.error("plan", "apply", plan, "--yes", "--wait", code=2)
+
+    assert error["suggestions"] == [f"ca plan apply {plan} --mode worktree"]
+
+
+def test_branch_that_is_there_can_be_renamed(shared: Home) -> None:
+    """The suggestion is a command that makes room."""
+    root = shared.repository()
+    plan = shared.executed("echo two >> a.txt", project=root)
+    shared.git(root, "branch", f"ca/{plan}")
+
+    error = shared.apply(plan, "--mode", "branch", code=1)
+
+    (rename, _) = error["detail"]["suggestions"]
+    assert rename == f"git -C {root} branch -m ca/{plan} OTHER-NAME"
+    shared.git(root, *rename.split()[3:])
+    shared.apply(plan, "--mode", "branch")
 
 
 def test_conflicts_of_all_projects_are_one_error(shared: Home) -> None:
@@ -189,3 +214,30 @@ def test_undo_that_one_project_does_not_take_leaves_both_applied(shared: Home) -
     shared.undo(plan)
     assert not (one / "made").exists()
     assert (two / "shut" / "b.txt").read_text() == "b\n"
+
+
+@pytest.mark.parametrize("first", [0, 1])
+def test_most_careful_profile_of_the_projects_counts(shared: Home, first: int) -> None:
+    """In whatever order they are named: what waits for a person in one of them does not happen by itself."""
+    careful, quick = shared.repository(), shared.repository()
+    shared.set("core.automation-profile", "manual", project=careful.name)
+    shared.set("core.automation-profile", "full-auto", project=quick.name)
+    made = action(shared, careful, quick)
+    named = [project.name for project in (careful, quick)]
+
+    plan = shared.data("plan", "use", made, *(named if first == 0 else reversed(named)))
+    alone = shared.data("plan", "use", shared.action("true"), quick.name)
+
+    assert (plan["automation_profile"], plan["profile_source"]) == ("manual", "project")
+    assert (alone["automation_profile"], alone["profile_source"]) == ("full-auto", "project")
+    assert shared.position(plan["name"]) == "strategize/queued"
+
+
+def test_profile_of_all_projects_has_one_source(shared: Home) -> None:
+    """One project that leaves it to the configuration counts as what is configured there."""
+    told, silent = shared.repository(), shared.repository()
+    shared.set("core.automation-profile", "trusted", project=told.name)
+
+    plan = shared.data("plan", "use", action(shared, told, silent), told.name, silent.name)
+
+    assert (plan["automation_profile"], plan["profile_source"]) == ("supervised", "default")

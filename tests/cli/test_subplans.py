@@ -205,9 +205,13 @@ def test_by_need_a_child_starts_from_what_it_needs(shared: Home) -> None:
 def test_with_sequential_apply_nothing_can_collide(shared: Home, mode: str) -> None:
     action = family(shared, "echo {item_} >> log.txt", ["a", "b", "c"], mode=mode, merge="sequential_apply")
 
-    plan = shared.use(action, shared.repository({"log.txt": ""}))
+    root = shared.repository({"log.txt": ""})
+    plan = shared.use(action, root)
 
     assert result(shared, plan)["log.txt"] == "a\nb\nc\n"
+    told = shared.run("plan", "use", action, root.name, "--dry-run").out + shared.run("plan", "tree", plan).out
+    assert "at once" not in told
+    assert ("one after another" in told) == (mode == "parallel")
 
 
 def test_no_item_is_no_child_and_no_error(shared: Home) -> None:
@@ -316,6 +320,7 @@ def test_fail_fast_ends_the_others_and_nothing_is_merged(shared: Home) -> None:
     assert states(shared, plan)["slow"] == "execute/cancelled"
     assert states(shared, plan)["waits"].endswith("/cancelled")
     assert result(shared, plan).keys() == {"f"}
+    assert "runs 1 failed child again and what was ended early" in shared.run("plan", "errors", plan).out
     ready.touch()
     shared.run("plan", "execute", plan, "--wait")
     assert result(shared, plan).keys() == {"f", "done.txt", "slow.txt", "bad.txt", "waits.txt"}

@@ -42,6 +42,20 @@ def things(shared: Home) -> Things:
     return Things(shared, project, action, plan, failed, shared.plan(plan)["job_id"])
 
 
+def test_what_is_made_in_a_home_is_for_its_user_alone(home: Home) -> None:
+    """Whatever mask the user has; what lies in sandboxes has the modes of the project, behind directories that are closed."""
+    home.run_shell('umask 022; exec "$@"', "status")
+    assert [path for path in (home.home, *home.home.iterdir()) if path.stat().st_mode & 0o077] == []
+
+    plan = home.executed("echo tried > a.txt; exit 3", code=1)
+    home.run("plan", "execute", plan, "--wait", code=1)  # its sandbox was set back
+
+    found = [path for path in home.home.rglob("*") if (home.home / "data/sandboxes") not in path.parents]
+    assert [path for path in found if path.suffix == ".index"]
+    exposed = [path for path in found if path.lstat().st_mode & 0o077 and not path.is_symlink()]
+    assert [path for path in exposed if "objects" not in path.parts] == []
+
+
 def test_commit_without_an_identity_says_how_to_have_one(home: Home) -> None:
     """What git would have guessed nobody would want in a history."""
     root = home.repository()

@@ -1,14 +1,15 @@
 """`ca sync` and `ca server connect`: two people with a team server between them, each in a home of their own."""
 
 import contextlib
+import json
 import re
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from pathlib import Path
 
 import psutil
 import pytest
 
-from daemon.team.wire import CARD_PATH
+from daemon.team.wire import A2A_VERSION, CARD_PATH, RPC_PATH
 from tests.cli.teamed import Team, action_text, answering, card, closed_port, conflict, connected, edit
 from tests.cli.test_terminal import on_terminal
 from tests.homes import Home
@@ -192,6 +193,7 @@ def test_conflict_is_listed_and_settled_by_hand(team: Team, ada: Home, take: str
     assert [one["name"] for one in found] == [name]
     sides = [found[0][side]["content"] for side in ("base", "local", "server")]
     assert sides == [action_text(name, f"echo {word}") for word in ("base", "ours", "theirs")]
+    assert [found[0][side]["changed_by"] for side in ("base", "local", "server")] == [None, None, "loopback"]
     assert ada.data("action", "show", name)["steps"][0]["run"] == "echo ours"
     text = ada.run("sync", "conflicts").out
     for wanted in ("echo ours", "echo theirs", f"ca sync resolve action {name} --take local"):
@@ -293,7 +295,19 @@ def wrong_version() -> contextlib.AbstractContextManager[str]:
     return answering({CARD_PATH: (200, "application/json", card("http://127.0.0.1:1", "0.3"))})
 
 
-@pytest.mark.parametrize("fault", ["unreachable", "no team server", "version_mismatch", "tls", "no url"])
+@contextlib.contextmanager
+def nonsense() -> Generator[str]:
+    """A server that answers requests that nobody made."""
+    answer = json.dumps({"jsonrpc": "2.0", "id": "other", "result": {}})
+    answers = {RPC_PATH: (200, "application/json", answer)}
+    with answering(answers) as url:
+        answers[CARD_PATH] = 200, "application/json", card(url, A2A_VERSION)
+        yield url
+
+
+@pytest.mark.parametrize(
+    "fault", ["unreachable", "no team server", "version_mismatch", "protocol_error", "tls", "no url"]
+)
 def test_failed_connect_names_the_reason_and_changes_nothing(home: Home, team: Team, fault: str) -> None:
     """Neither without a connection nor with one, which goes on."""
     code = {"no team server": "unreachable", "no url": "invalid_argument"}.get(fault, fault)
@@ -308,6 +322,8 @@ def test_failed_connect_names_the_reason_and_changes_nothing(home: Home, team: T
                     url = stack.enter_context(answering({}))
                 case "version_mismatch":
                     url = stack.enter_context(wrong_version())
+                case "protocol_error":
+                    url = stack.enter_context(nonsense())
                 case "tls":
                     url = stack.enter_context(answering({}, certificate="loopback.pem"))
                 case _:
@@ -315,6 +331,7 @@ def test_failed_connect_names_the_reason_and_changes_nothing(home: Home, team: T
             document = home.document("server", "connect", url, "--namespace", "other", code=None)
         assert document["status"] == "error", document
         assert document["error"]["code"] == code
+        assert document["exit_code"] == (2 if code == "invalid_argument" else 1)
         assert document["error"]["suggestions"]
         assert configuration(home) == before
 
@@ -404,6 +421,27 @@ def test_a_token_of_another_namespace_is_forbidden(home: Home) -> None:
         error = home.error("server", "connect", guarded.url, "--namespace", "vault", code=1)
         assert error["code"] == "unauthorized"
         assert configuration(home) == b""
+
+
+def test_a_token_that_may_only_read_pulls_whatever_was_changed_here(home: Home) -> None:
+    with Home() as host, Home() as writer:
+        guarded = Team(host)
+        write, read = (guarded.token("vault", "--role", role)["token"] for role in ("write", "read"))
+        connected(writer, guarded, "vault", "--token", write)
+        connected(home, guarded, "vault", "--token", read)
+        edit(home, "vault/mine", "true")
+        assert home.error("sync", "now", code=1)["code"] == "forbidden"
+        edit(writer, "vault/theirs", "true")
+        writer.data("sync", "now")
+
+        assert home.data("sync", "pull")["pulled"] == 1
+        assert names(home, "action") == {"vault/mine", "vault/theirs"}
+        error = home.error("sync", "now", code=1)
+        assert (error["code"], home.data("sync", "status")["pending"]) == ("forbidden", 1)
+
+        home.data("action", "remove", "vault/mine", "--yes")
+        home.data("sync", "now")
+        assert home.data("sync", "status")["last_error"] is None
 
 
 def test_names_of_conflicts_are_completed(team: Team, ada: Home) -> None:

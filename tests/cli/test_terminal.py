@@ -236,3 +236,17 @@ def test_daemon_log_is_shown(home: Home) -> None:
     home.data("daemon", "start")
 
     assert "serves" in home.run("daemon", "logs", "--lines", "5").out
+
+
+def test_colours_of_steps_are_shown_where_there_are_colours(shared: Home) -> None:
+    """What is followed is ours to print; a log is its bytes."""
+    printed = "\x1b[1;31mred\x1b[0m and \x1b[38;5;9mmore\x1b[m"
+    plan = shared.executed(r"printf '\033[1;31mred\033[0m and \033[38;5;9mmore\033[m\n'")
+
+    assert printed in on_terminal(shared, "plan", "follow", plan).out
+    without = on_terminal(shared, "plan", "follow", plan, NO_COLOR="1").out
+    piped = shared.run("plan", "follow", plan).out
+    aside = shared.run("plan", "follow", plan, "--format", "json").err
+    for text in (without, piped, aside):
+        assert "s1 │ red and more" in text
+    assert shared.run("plan", "logs", plan).out == f"{printed}\n"

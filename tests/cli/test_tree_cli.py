@@ -3,6 +3,7 @@
 import contextlib
 import os
 import re
+import shlex
 import signal
 from collections.abc import Iterator
 from pathlib import Path
@@ -398,4 +399,4 @@ def test_completion_offers_the_items_of_children(family: Tree) -> None:
     words = f"ca plan logs {family.top} --child "
     done = family.home.run(env={"_CA_COMPLETE": "bash_complete", "COMP_WORDS": words, "COMP_CWORD": "5"})
 
-    assert [line.partition(",")[2] for line in done.lines] == ["m", "a", "b", FAILED_ITEM]
+    assert [shlex.split(line.partition(",")[2]) for line in done.lines] == [["m"], ["a"], ["b"], [FAILED_ITEM]]

@@ -1,5 +1,6 @@
 """Action files: what is read, what is refused and where, and that a value never becomes a command."""
 
+import json
 import subprocess
 import tempfile
 import textwrap
@@ -383,7 +384,7 @@ def test_any_bytes_are_an_action_or_an_error_about_the_file(text: bytes | str) -
     assert message.startswith("any.yaml")
 
 
-def bound(arguments: str, given: Mapping[str, str]) -> dict[str, object]:
+def bound(arguments: str, given: Mapping[str, str]) -> actions.Values:
     return actions.bind(with_steps("- {id: a, run: x}", arguments), given)
 
 
@@ -391,7 +392,7 @@ def bound(arguments: str, given: Mapping[str, str]) -> dict[str, object]:
     ("kind", "text", "value"),
     [
         ("string", "", ""), ("string", "$(x)\n'\"", "$(x)\n'\""), ("integer", "-7", -7), ("integer", "+007", 7),
-        ("number", "1e3", 1000.0), ("number", "2", 2.0), ("boolean", "yes", True), ("boolean", "False", False),
+        ("boolean", "yes", True), ("boolean", "False", False),
         ("path", "src/a b/..c", "src/a b/..c"), ("path", ".", "."), ("choice, choices: [a, b]", "b", "b"),
     ],
 )  # fmt: skip
@@ -400,6 +401,25 @@ def test_an_argument_becomes_a_value_of_its_type(kind: str, text: str, value: ob
 
     assert result == value
     assert type(result) is type(value)
+
+
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [
+        ("3", 3), ("-0", 0), ("+3", 3), ("0.10", 0.1), ("1e3", 1000.0), (".5", 0.5), ("3.", 3.0),
+        ("12345678901234567890", 1.2345678901234567e19), ("9223372036854775807", (1 << 63) - 1),
+    ],
+)  # fmt: skip
+def test_a_number_is_given_to_a_command_as_it_was_written(text: str, value: float) -> None:
+    """To the command, to its environment, and as a default; programs that read JSON get a number."""
+    values = bound("[{name: x, type: number}]", {"x": text})
+    default = with_steps("- {id: a, run: x}", f"[{{name: x, type: number, default: {text}}}]").arguments[0].default
+
+    assert actions.render("seq {x}", values) == f"seq {text}"
+    assert actions.argument_environment(values) == {"CA_ARG_X": text}
+    assert actions.render_text("{x}", {"x": default}) == text
+    assert (shown := actions.as_json(values["x"])) == value
+    assert type(shown) is type(value)
 
 
 @pytest.mark.parametrize(
@@ -568,6 +588,44 @@ def test_whatever_the_command_a_value_never_runs(fragments: list[str], value: st
             [program, "-c", command], cwd=directory, stdin=subprocess.DEVNULL, capture_output=True, check=False
         )
         assert not (Path(directory) / "PWNED").exists()
+
+
+AGAIN = [
+    "if [[ {x} -gt 3 ]]; then echo big; fi", "[[ a == b && {x} -eq 1 ]]", "[[ -v {x} ]]",
+    "while [[ $i -lt {x} ]]; do :; done", "let 'a={x}'", "let a={x}", "printf -v {x} %s a", "test -v {x}", "[ -v {x} ]",
+    "a[{x}]=1", "declare -a a=([{x}]=1)", "declare -i n={x}", "local -i n; n={x}", "declare {x}=1", "read {x}",
+    "unset {x}", 'eval "echo {x}"', "eval echo {x}", "if eval {x}; then :; fi", "{{ eval {x}; }}", "a=$(eval echo {x})",
+    "e''val {x}", 'trap "echo {x}" EXIT', "alias l='ls {x}'", 'sh -c "echo {x}"', 'su -c "ls {x}" bob',
+    "su - bob -c 'ls {x}'", "su --command={x}", "cd y && bash -ec 'echo {x}'", "A=1 /bin/bash -c {x}",
+    "timeout 5 bash -c -- {x}", "xargs -I_ sh -c 'echo {x}'", "bash 2>&1 -c {x}", "bash \\\n -c 'a {x}'",
+    "yes | bash -c '\n{x}\n'",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("command", AGAIN)
+def test_a_place_where_a_value_is_read_again_is_refused(command: str) -> None:
+    """Unless no value can be anything but one plain word, or this one is."""
+    with pytest.raises(errors.InvalidActionError, match=r"value of {x} .*(CA_ARG_X|integer)"):
+        with_steps(f"- {{id: a, shell: bash, run: {json.dumps(command)}}}", "[{name: x}]")
+    with pytest.raises(errors.InvalidArgumentError, match=r"value of {x}"):
+        actions.render(command, {"x": "a[$(:>PWNED)]"})
+    for kind in ("integer", "number", "boolean", "choice, choices: [a-b, c/d]"):
+        with_steps(f"- {{id: a, shell: bash, run: {json.dumps(command)}}}", f"[{{name: x, type: {kind}}}]")
+    assert "37" in actions.render(command, {"x": 37})
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        "[[ {x} == a ]]", "[[ -f {x} ]]", "[[ -f a ]] && [ {x} -eq 3 ]", "[ {x} -gt 3 ]", "test -n {x}",
+        "sh -c 'echo \"$1\"' _ {x}", "bash script.sh {x}", "bash {x}", "bash -x {x}", "sh -c true; echo {x}",
+        "export A={x}", "local a={x}", "A={x} make", "a=({x} b)", "a=$(cat {x})", "(eval a); echo {x}",
+        'eval "$(ssh-agent)"; ssh-add {x}', "echo eval {x}", "grep -r trap {x}", "make -c {x}", "ls 2>&1 {x}",
+        "printf %s {x}", "git commit -m 'eval {x}'",
+    ],
+)  # fmt: skip
+def test_a_place_where_a_value_is_read_once_is_none_of_these(command: str) -> None:
+    with_steps(f"- {{id: a, shell: bash, run: {json.dumps(command)}}}", "[{name: x}]")
 
 
 @pytest.mark.parametrize("command", ["cat <<END\n{x}\nEND", "cat <<E\r\nE\n{x}\nE\r\n"])

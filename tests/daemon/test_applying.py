@@ -613,17 +613,20 @@ def test_submodule_that_becomes_files_is_refused(tmp_path: Path) -> None:
 
 
 def test_scratch_is_the_merged_result(tmp_path: Path) -> None:
-    """Checks run on what the project would be, without a `.git`, and without touching the project."""
+    """Checks run on what the project would be, with a `.git` as a sandbox has, and without touching the project."""
     project = gitrepos.repository(tmp_path, {"f": TEXT})
     run = Run(project, putting({"f": edited(15)}))
     put(project.path, {"f": edited(2), "mine": "m"})
     prepared = run.prepare()
     before = all_of_git(project)
 
-    applying.scratch(project, prepared.tree, tmp_path / "checks")
+    applying.scratch(project, prepared.tree, run.base, tmp_path / "checks")
 
-    assert {path.name for path in (tmp_path / "checks").iterdir()} == {"f", "mine"}
+    assert {path.name for path in (tmp_path / "checks").iterdir()} == {"f", "mine", ".git"}
     assert (tmp_path / "checks/f").read_text() == edited(2, 15)
+    assert gitrepos.git(tmp_path / "checks", "status", "--porcelain") == ""
+    assert gitrepos.git(tmp_path / "checks", "ls-files") == "f\nmine"
+    assert gitrepos.git(tmp_path / "checks", "diff", "--name-only", run.base, "HEAD") == "f\nmine"
     assert all_of_git(project) == before
 
 

@@ -246,7 +246,7 @@ def test_locked_index_restores_the_files(tmp_path: Path) -> None:
     lock = run.project.path / ".git/index.lock"
     lock.touch()
 
-    with pytest.raises(errors.InternalError, match="File exists"):
+    with pytest.raises(errors.LockConflictError, match="another git is at work"):
         applying.write(run.project, prepared.entries)
     assert files(run.project.path) == before
     assert lock.exists()
@@ -259,7 +259,7 @@ def test_locked_branch_restores_index_and_files(tmp_path: Path) -> None:
     before, index = files(run.project.path), index_of(run.project)
     (run.project.path / ".git/refs/heads/main.lock").touch()
 
-    with pytest.raises(errors.InternalError, match="File exists"):
+    with pytest.raises(errors.LockConflictError, match=r"main\.lock is there"):
         applying.write(run.project, prepared.entries)
     assert (files(run.project.path), index_of(run.project)) == (before, index)
 

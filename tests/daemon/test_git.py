@@ -167,10 +167,10 @@ def test_stale_lock_of_a_private_repository_is_removed(tmp_path: Path) -> None:
     git_dir, lock = project.path / ".git", project.path / ".git" / "index.lock"
     lock.touch()
 
-    with pytest.raises(errors.InternalError, match="File exists"):
+    with pytest.raises(errors.LockConflictError, match=r"index\.lock is there"):
         git.run(["read-tree", "HEAD"], git_dir=git_dir)
     os.utime(lock, (1, 1))
-    with pytest.raises(errors.InternalError, match="File exists"):
+    with pytest.raises(errors.LockConflictError, match=r"index\.lock is there"):
         git.run(["read-tree", "HEAD"], cwd=project.path)
     git.run(["read-tree", "HEAD"], git_dir=git_dir)
 

@@ -384,6 +384,8 @@ def test_what_cannot_be_carried_out_is_refused(
     with pytest.raises(errors.CleverAgentsError) as caught:
         world.children(odd, **keys)
     assert (caught.value.code, words in caught.value.message) == (code, True), caught.value.message
+    assert caught.value.detail["step"] in {"each", "s"}
+    assert caught.value.suggestions
 
 
 def test_command_that_takes_too_long_is_ended(world: World, odd: Path, tmp_path: Path) -> None:

@@ -33,6 +33,20 @@ def made(project: Project, include: list[str] | None = None) -> tuple[Path, str]
     return path, base
 
 
+def reasons(found: list[snapshots.Uncarried]) -> dict[bytes, str]:
+    return {one.path: one.reason for one in found}
+
+
+def with_submodule(tmp_path: Path) -> Project:
+    """A repository with a submodule at `sub`, whose directory is empty."""
+    project = gitrepos.repository(tmp_path)
+    head = gitrepos.git(project.path, "rev-parse", "HEAD")
+    gitrepos.git(project.path, "update-index", "--add", "--cacheinfo", f"160000,{head},sub")
+    gitrepos.git(project.path, "commit", "-q", "-m", "link")
+    (project.path / "sub").mkdir()
+    return project
+
+
 def ref(name: str) -> str:
     return f"{snapshots.PLAN_REFS}/{PLAN}/{name}"
 
@@ -235,7 +249,7 @@ def test_lost_index_of_ours_is_made_again(tmp_path: Path) -> None:
 
 
 def test_nested_repository_of_a_step_is_told(tmp_path: Path) -> None:
-    """A repository that a step clones into the sandbox is not in the result, and the result says so."""
+    """A repository that a step clones into the sandbox is not in the result, and the result says so until it is gone."""
     project = gitrepos.repository(tmp_path)
     path, base = made(project)
     gitrepos.git(path, "init", "-q", "cloned")
@@ -244,7 +258,51 @@ def test_nested_repository_of_a_step_is_told(tmp_path: Path) -> None:
 
     result = sandboxes.checkpoint(project, PLAN, path, "c", base)
 
-    assert (result.commit, result.nested) == (base, [b"cloned"])
+    assert result.commit == base
+    assert reasons(result.uncarried) == {b"cloned": "is a git repository of its own, made in the sandbox"}
+    shutil.rmtree(path / "cloned")
+    assert sandboxes.checkpoint(project, PLAN, path, "c", base).uncarried == []
+
+
+def test_included_repository_is_no_steps(tmp_path: Path) -> None:
+    """What was copied in for the steps is not named as theirs, and keeps no sandbox."""
+    project = gitrepos.repository(tmp_path)
+    gitrepos.git(project.path, "init", "-q", "tools/inner")
+    put(project.path / "tools/inner", {"x": "x"})
+    path, base = made(project, ["tools"])
+
+    assert sandboxes.checkpoint(project, PLAN, path, "c", base).uncarried == []
+    sandboxes.remove(project, PLAN, path)
+    assert not path.exists()
+
+
+def test_files_in_the_place_of_a_submodule_are_told(tmp_path: Path) -> None:
+    """A commit has no room for them; an empty place is as it should be."""
+    project = with_submodule(tmp_path)
+    path, base = made(project)
+    assert sandboxes.checkpoint(project, PLAN, path, "before", base).uncarried == []
+    put(path / "sub", {"x": "x"})
+
+    result = sandboxes.checkpoint(project, PLAN, path, "c", base)
+
+    assert result.commit == base
+    assert reasons(result.uncarried) == {b"sub": "is a submodule with files, made in the sandbox"}
+
+
+def test_special_files_of_a_step_are_told(tmp_path: Path) -> None:
+    """FIFOs and sockets are found wherever git would look; one in the place of a file takes the file away."""
+    project = gitrepos.repository(tmp_path, {"a": "a", "b": "b", ".gitignore": "ignored/\n"})
+    path, base = made(project)
+    (path / "deep/ignored").mkdir(parents=True)
+    (path / "a").unlink()
+    for name in "a", "deep/pipe", "deep/ignored/pipe":
+        os.mkfifo(path / name)
+
+    result = sandboxes.checkpoint(project, PLAN, path, "c", base)
+
+    assert set(tree_files(project, result.tree)) == {"b", ".gitignore"}
+    fifo = "is a FIFO, made in the sandbox"
+    assert reasons(sandboxes.specials(project, PLAN, path)) == {b"a": fifo, b"deep/pipe": fifo}
 
 
 def test_removed_sandbox_is_the_steps_failure(tmp_path: Path) -> None:
@@ -410,20 +468,56 @@ def test_restore_makes_a_torn_index_again(tmp_path: Path) -> None:
     assert gitrepos.git(path, "status", "--porcelain") == ""
 
 
-def test_restore_empties_the_place_of_a_submodule(tmp_path: Path) -> None:
-    """What a step checked out into a submodule's place does not stay for the next one."""
-    project = gitrepos.repository(tmp_path)
-    head = gitrepos.git(project.path, "rev-parse", "HEAD")
-    gitrepos.git(project.path, "update-index", "--add", "--cacheinfo", f"160000,{head},sub")
-    gitrepos.git(project.path, "commit", "-q", "-m", "link")
-    (project.path / "sub").mkdir()
+def test_restore_puts_aside_what_no_commit_can_keep(tmp_path: Path) -> None:
+    """What a step made in a repository of its own or in a submodule's place is not there for the next one, nor lost."""
+    project = with_submodule(tmp_path)
     path, base = made(project)
-    put(path / "sub", {"x": "x"})
+    places: list[Path] = []
+    for content in "first", "second":
+        put(path / "sub", {"x": content})
+        gitrepos.git(path, "init", "-q", "dir/nested")
+        put(path / "dir/nested", {"y": content})
 
-    sandboxes.restore(project, PLAN, path, base)
+        aside = sandboxes.restore(project, PLAN, path, base)
 
-    assert list((path / "sub").iterdir()) == []
-    assert gitrepos.git(path, "status", "--porcelain") == ""
+        assert aside is not None
+        places.append(aside)
+        assert list((path / "sub").iterdir()) == []
+        assert not (path / "dir/nested").exists()
+        assert gitrepos.git(path, "status", "--porcelain") == ""
+    kept = [place / path.parent.name / path.name for place in places]
+    assert [(place / "sub/x").read_text() for place in kept] == ["first", "second"]
+    assert [(place / "dir/nested/y").read_text() for place in kept] == ["first", "second"]
+    assert sandboxes.restore(project, PLAN, path, base) is None
+
+
+def test_restore_discards_what_is_nobodys_work(tmp_path: Path) -> None:
+    project = gitrepos.repository(tmp_path)
+    path, base = made(project)
+    gitrepos.git(path, "init", "-q", "nested")
+
+    assert sandboxes.restore(project, PLAN, path, base, discard=True) is None
+
+    assert not (path / "nested").exists()
+    assert [entry.name for entry in path.parent.parent.iterdir()] == [path.parent.name]
+
+
+def test_edits_since_the_last_checkpoint_are_kept_once(tmp_path: Path) -> None:
+    """What a person did is a commit after what the step left; without edits there is no ref."""
+    project = gitrepos.repository(tmp_path)
+    path, base = made(project)
+    put(path, {"step": "s"})
+    partial = sandboxes.checkpoint(project, PLAN, path, "partial/s1-1", base)
+    assert sandboxes.keep(project, PLAN, path, "edited/s1-1") is None
+
+    put(path, {"hand": "h"})
+    assert sandboxes.keep(project, PLAN, path, "edited/s1-1") == "edited/s1-1"
+    assert sandboxes.keep(project, PLAN, path, "edited/s1-1") is None
+    put(path, {"hand": "more"})
+    assert sandboxes.keep(project, PLAN, path, "edited/s1-1") == "edited/s1-1-2"
+
+    assert private(project, "rev-parse", f"{ref('edited/s1-1')}^") == partial.commit
+    assert {"step", "hand"} <= set(tree_files(project, ref("edited/s1-1")))
 
 
 # Removing
@@ -453,6 +547,30 @@ def test_removing_a_clean_sandbox_makes_no_ref(tmp_path: Path) -> None:
     sandboxes.remove(project, PLAN, path)
 
     assert private(project, "for-each-ref", ref("removed")) == ""
+
+
+def test_sandbox_with_what_no_ref_can_keep_stays(tmp_path: Path) -> None:
+    """It is refused with the names until they are gone, and goes when room is needed for another, these put aside."""
+    project = with_submodule(tmp_path)
+    path, _ = made(project)
+    for fill, name in (
+        (lambda: put(path / "sub", {"x": "x"}), "sub"),
+        (
+            lambda: gitrepos.git(path, "init", "-q", "nested"),
+            "nested",
+        ),
+    ):
+        fill()
+        with pytest.raises(errors.InvalidTransitionError, match=f"{name} is a"):
+            sandboxes.remove(project, PLAN, path)
+        assert (path / name).exists()
+        shutil.rmtree(path / name)
+    put(path / "sub", {"x": "x"})
+
+    sandboxes.put_away(project, PLAN, path)
+
+    assert not path.exists()
+    assert [found.read_text() for found in path.parent.parent.glob(".aside/*/*/*/sub/x")] == ["x"]
 
 
 def test_closed_directories_are_removed_with_their_work_kept(tmp_path: Path) -> None:

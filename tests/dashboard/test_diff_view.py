@@ -140,8 +140,9 @@ def patch(diff: views.PlanDiffView) -> Patch:
 
 def changed(name: str, lines: int) -> views.FileView:
     return views.FileView(
-        path=name, path_base64=None, old_path=None, status="modified", binary=False, insertions=lines, deletions=lines
-    )
+        path=name, path_base64=None, old_path=None, old_path_base64=None,
+        status="modified", binary=False, insertions=lines, deletions=lines,
+    )  # fmt: skip
 
 
 def many(*names: str, lines: int = 5, plan: str = "many", digest: str = "d") -> views.PlanDiffView:

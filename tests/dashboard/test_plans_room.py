@@ -701,6 +701,19 @@ def test_the_palette_finds_verbs_plans_and_themes(desk: Home) -> None:
     sit(desk, play)
 
 
+def test_only_verbs_about_the_plan_under_the_cursor_name_it_in_the_palette(desk: Home) -> None:
+    plan, _ = executed(desk)
+
+    async def play(seat: Seat) -> None:
+        await go_to(seat, plan)
+        await seat.press("colon", *"plan: ")
+        await seat.sees(f"{plan} · What it changed")
+        await seat.press(*"prune")
+        await seat.sees("Prune sandboxes  Remove what plans that are over keep")
+
+    sit(desk, play)
+
+
 def test_times_go_on_while_the_list_is_hidden(desk: Home) -> None:
     """On a narrow terminal the plan that runs has the screen for itself; no event comes while its step waits."""
     gate = desk.gate()

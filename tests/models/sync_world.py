@@ -153,7 +153,8 @@ class Client:
         settings = Settings(places.config_file, {})
         services = Services(self.db, Feed(), Lifecycle(settings), settings, places)
         workers = Workers(self.db, services.lifecycle, settings, {})
-        self.call = Call(Daemon(services, workers, "1", 0, lambda _seconds, _force: None, Syncer(services)), [])
+        syncer = Syncer(services)
+        self.call = Call(Daemon(services, workers, "1", 0, lambda _seconds, _force: None, syncer, workers.obey), [])
         self.link = Link(self)
 
     async def stop(self) -> None:

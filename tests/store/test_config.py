@@ -113,6 +113,8 @@ def samples(key: config.Key) -> list[config.Value]:
             return [False, True]
         case "choice":
             return list(key.choices)
+        case "str" if key.name == "server.url":
+            return ["http://one", "https://two.example:1/x", "http://[::1]:3"]
         case "str":
             return ["one", "two", "three"]
         case "duration":
@@ -340,6 +342,37 @@ def test_what_nothing_reads_about_projects_is_an_unknown_key(path: Path, body: s
     assert config.Config(path, {}).unknown_keys() == [unknown]
 
 
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        ("server.url", "not-a-url"),
+        ("server.url", "ftp://example.org"),
+        ("server.url", "http://example.org:99999"),
+        ("server.namespace", "local"),
+        ("server.namespace", "builtin"),
+        ("server.namespace", "a/b"),
+        ("server.namespace", "Bad NS"),
+        ("server.namespace", ""),
+    ],
+)
+def test_a_text_that_its_key_cannot_be_is_refused_wherever_it_stands(path: Path, key: str, value: str) -> None:
+    with pytest.raises(errors.InvalidConfigError, match=rf"^{key}: "):
+        config.edit(path, {key: value})
+    assert not path.exists()
+    table, _, name = key.partition(".")
+    path.write_text(f'[{table}]\n{name} = "{value}"\n')
+    with pytest.raises(errors.InvalidConfigError, match=rf"config\.toml: {key}: ") as raised:
+        config.Config(path, {}).get(key)
+    assert raised.value.suggestions
+
+
+def test_a_password_in_a_url_is_not_repeated(path: Path) -> None:
+    with pytest.raises(errors.InvalidConfigError) as raised:
+        config.edit(path, {"server.url": "http://me:CANARY@example.org"})
+
+    assert "CANARY" not in f"{raised.value.message}{raised.value.detail}{raised.value.suggestions}"
+
+
 def test_an_unknown_key_is_not_found_and_the_nearest_is_named(path: Path) -> None:
     for attempt in (
         lambda: config.Config(path, {}).get("async.max-workers"),
@@ -352,12 +385,20 @@ def test_an_unknown_key_is_not_found_and_the_nearest_is_named(path: Path) -> Non
 
 
 def test_unknown_keys_of_the_file_are_listed_and_kept(path: Path) -> None:
-    body = '[core]\nfromat = "json"\n[x.y]\nz = [1]\n[projects."local/web"]\nlock.ttl = 9\napply.mode = "index"\n'
+    body = (
+        '"core.format" = "json"\n[core]\nfromat = "json"\n[x.y]\nz = [1]\n'
+        '[projects."local/web"]\nlock.ttl = 9\napply.mode = "index"\n'
+    )
     path.write_text(body)
 
     config.edit(path, {"core.format": "json"})
 
-    assert config.Config(path, {}).unknown_keys() == ["core.fromat", "x.y.z", 'projects."local/web".lock.ttl']
+    assert config.Config(path, {}).unknown_keys() == [
+        '"core.format"',
+        "core.fromat",
+        "x.y.z",
+        'projects."local/web".lock.ttl',
+    ]
     assert [line for line in body.splitlines() if line not in path.read_text().splitlines()] == []
 
 

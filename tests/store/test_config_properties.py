@@ -7,6 +7,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from store import config, errors, names
+from store.sharing import PRIVATE
+
+NAMESPACES = st.from_regex(r"[a-z0-9][a-z0-9_-]{0,63}", fullmatch=True).filter(lambda name: name not in PRIVATE)
+CHECKED: dict[str, st.SearchStrategy[config.Value]] = {
+    "server.url": st.sampled_from(["http://127.0.0.1:8420", "https://team.example.org/a", "HTTPS://[::1]:443/"]),
+    "server.namespace": NAMESPACES,
+}
 
 
 def values(key: config.Key) -> st.SearchStrategy[config.Value]:
@@ -21,7 +28,8 @@ def values(key: config.Key) -> st.SearchStrategy[config.Value]:
         case "int":
             return st.integers(int(key.minimum or 0), int(key.maximum or 2**53))
         case "str":
-            return st.text(st.characters(exclude_categories=["C", "Z"], include_characters=" "), min_size=1)
+            characters = st.characters(exclude_categories=["C", "Z"], include_characters=" ")
+            return CHECKED.get(key.name, st.text(characters, min_size=1))
         case _:
             return st.floats(key.minimum, key.maximum)
 
@@ -68,7 +76,8 @@ def test_any_text_is_a_value_that_can_be_stored_or_an_error_about_its_key(key: c
     try:
         value = config.parse_value(key, text)
     except errors.InvalidConfigError as error:
-        assert error.message.startswith(f"{key.name} must be {key.allowed}, not ")  # noqa: PT017  either outcome is right
+        told = f"{key.name}: " if key.check else f"{key.name} must be {key.allowed}, not "
+        assert error.message.startswith(told)  # noqa: PT017  either outcome is right
         return
 
     assert config.check_value(key, value) == value

@@ -146,6 +146,15 @@ class Scene:
 
         await self.db.write(add)
 
+    async def remove_actor(self, name: str) -> None:
+        """What `ca actor remove` does."""
+
+        def remove(tx: Transaction) -> None:
+            definitions.remove_actor(tx, f"team/{name}")
+            entities.changed_here(tx, "actor", f"team/{name}")
+
+        await self.db.write(remove)
+
     def actors(self) -> list[str]:
         return [found.name for found in definitions.actors(self.db.read)]
 

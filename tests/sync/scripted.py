@@ -30,6 +30,7 @@ class ScriptedServer:
         tokens: What was sent as authorization with each request but those for the card.
         refusals: What the next calls are answered with, instead of an answer; None for an answer.
         refusal: What every call is answered with while it is there.
+        push_refusal: The same for pushes.
         gate: While it is not set, calls wait for it; all of them, or the one that `held` names.
         held: A method, and which call of it.
         at_once: Calls that were at work at the same time, at most.
@@ -44,6 +45,7 @@ class ScriptedServer:
         self.tokens: list[str | None] = []
         self.refusals: deque[Refusal | None] = deque()
         self.refusal: Refusal | None = None
+        self.push_refusal: Refusal | None = None
         self.gate = asyncio.Event()
         self.gate.set()
         self.held: tuple[str, int] | None = None
@@ -133,6 +135,8 @@ class ScriptedServer:
             await self.gate.wait()
         self._working -= 1
         refusal = self.refusals.popleft() if self.refusals else self.refusal
+        if request["method"] == wire.PUSH:
+            refusal = refusal or self.push_refusal
         if refusal is not None:
             _write(writer, b"{}", refusal.status, refusal.headers)
             return

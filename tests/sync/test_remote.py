@@ -213,6 +213,17 @@ def test_a_redirect_is_told_and_not_followed(call: Call, code: int) -> None:
         assert other.requests == []
 
 
+def test_a_redirect_within_the_server_is_told_with_its_path() -> None:
+    def script(request: Request) -> bytes:
+        return respond(b"", 302, location=f"http://{request.headers['host']}/team/a2a?token={CANARY}")
+
+    with Server(script) as server:
+        error = refusal(endpoint(server.url), status)
+
+    assert f"points to {server.url}/team/a2a;" in error.message
+    assert f"ca server connect {server.url}" not in error.suggestions
+
+
 @pytest.mark.parametrize("location", ["", "/elsewhere", "http://[bad", "http://ada:pw@h/", f"http://{CANARY}.example/"])
 def test_a_redirect_to_anything_is_told(location: str) -> None:
     with Server(lambda _: respond(b"", 302, location=location)) as server:

@@ -135,6 +135,13 @@ def test_unknown_parameters_are_ignored(standing: TeamServer) -> None:
     assert standing.result(wire.STATUS, {"namespace": NAMESPACE, "colour": "blue"})["entities"] == 0
 
 
+def test_no_base_is_told_like_an_absent_one(server: TeamServer) -> None:
+    change = {"kind": "action", "name": "a", "content": "name: team/a\nsteps: [{run: 'true'}]\n", "base_revision": None}
+    push = {"namespace": NAMESPACE, "changes": [change], "idempotency_key": "k"}
+
+    assert server.result(wire.PUSH, push)["results"][0]["status"] == "accepted"
+
+
 @pytest.mark.parametrize("method", wire.A2A_METHODS)
 def test_the_methods_of_the_standard_are_unsupported(standing: TeamServer, method: str) -> None:
     assert standing.error(method, {})[0] == wire.UNSUPPORTED_OPERATION
@@ -148,13 +155,13 @@ def test_another_version_of_the_protocol_is_refused(standing: TeamServer, versio
     assert error_of(document) == (wire.VERSION_NOT_SUPPORTED, "version_mismatch")
 
 
-def test_no_version_is_fine_for_our_methods_and_an_old_one_for_the_standard(standing: TeamServer) -> None:
-    """A2A reads an absent header as 0.3."""
+def test_no_version_is_taken_for_ours(standing: TeamServer) -> None:
+    """Also by the methods of the standard, which are unsupported either way."""
     ours = standing.post(request(), **{wire.VERSION_HEADER: ""}).json()
     standard = standing.post(request(method="GetTask"), **{wire.VERSION_HEADER: ""}).json()
 
     assert "result" in ours
-    assert error_of(standard)[0] == wire.VERSION_NOT_SUPPORTED
+    assert error_of(standard)[0] == wire.UNSUPPORTED_OPERATION
 
 
 def test_a_later_minor_version_is_taken(standing: TeamServer) -> None:

@@ -253,8 +253,9 @@ class _Reader:
 
 def _unlisted(name: str) -> views.FileView:
     return views.FileView(
-        path=name, path_base64=None, old_path=None, status="modified", binary=False, insertions=None, deletions=None
-    )
+        path=name, path_base64=None, old_path=None, old_path_base64=None,
+        status="modified", binary=False, insertions=None, deletions=None,
+    )  # fmt: skip
 
 
 def _widest(lines: Iterable[str], width: int) -> int:
