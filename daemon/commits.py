@@ -3,7 +3,7 @@
 import os
 import re
 
-from daemon import git, repositories
+from daemon import git, preflight, repositories
 from daemon.repositories import Project
 from store import errors
 
@@ -29,7 +29,7 @@ def check_target(project: Project, mode: str, branch: str | None) -> None:
             f"project {project.name} is a plain folder: a change can only be applied to its files",
             suggestions=["--mode worktree"],
         )
-    if mode == "commit" and repositories.head(project).branch is None:
+    if mode == "commit" and preflight.settled(project).branch is None:
         raise errors.InvalidArgumentError(
             f"HEAD of project {project.name} is detached: a commit would belong to no branch",
             suggestions=[f"git -C {project.path} switch BRANCH", "--mode branch"],

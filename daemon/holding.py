@@ -11,6 +11,9 @@ from store.records import AsyncJob, Lock, Plan
 
 ROLLBACK_OWNER = "rollback:"
 """How the owners begin in whose names plans are rolled back."""
+UNDO_OWNER = "undo:"
+"""The same for those whose change is taken out again."""
+_DOING = {ROLLBACK_OWNER: "rolled back", UNDO_OWNER: "taken out of its project"}
 
 
 def owner_of(job: AsyncJob) -> str:
@@ -52,14 +55,16 @@ def lock(tx: Transaction, plan: Plan, owner: str, ttl: float) -> Lock:
 
 def _busy(tx: Transaction, plan: Plan, error: errors.LockConflictError) -> errors.LockConflictError:
     """The refusal in the words of the plan."""
-    if str(error.detail.get("holder")).startswith(ROLLBACK_OWNER):
+    holder = str(error.detail.get("holder"))
+    doing = next((words for owner, words in _DOING.items() if holder.startswith(owner)), None)
+    if doing is not None:
         return errors.LockConflictError(
-            f"{plan.name} is being rolled back since {error.detail['acquired_at']}",
+            f"{plan.name} is being {doing} since {error.detail['acquired_at']}",
             detail={**error.detail, "plan_id": plan.plan_id},
             suggestions=[f"ca plan show {plan.name}"],
         )
     job = jobs.open_of_plan(tx, plan.plan_id)
-    if job is None or error.detail.get("holder") != owner_of(job):
+    if job is None or holder != owner_of(job):
         found = locks.get(tx, "plan", plan.plan_id)
         return error if found is None else locking.conflict(tx, found)
     return errors.LockConflictError(

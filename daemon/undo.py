@@ -62,12 +62,12 @@ async def finish_cut(services: Services, plan_id: str) -> None:
 
 
 def _owner(plan_id: str) -> str:
-    return f"undo:{plan_id}:{names.new_ulid()}"
+    return f"{holding.UNDO_OWNER}{plan_id}:{names.new_ulid()}"
 
 
 def _release_cut(tx: Transaction, plan_id: str) -> None:
     for lock in locks.all_locks(tx):
-        if lock.owner_id.startswith(f"undo:{plan_id}:"):
+        if lock.owner_id.startswith(f"{holding.UNDO_OWNER}{plan_id}:"):
             locks.release_all_for_owner(tx, lock.owner_id)
 
 

@@ -44,13 +44,18 @@ def show(plan: views.PlanView, look: Look, *, failed: views.PlansView | None = N
     if plan.steps:
         yield look.dim("steps")
         yield from table(look, _STEPS, [_step(step, look.now) for step in plan.steps], heading=False, indent=2)
-    for box in plan.sandboxes:
-        where = f"{look.mood(Mood.NEEDS_YOU)} not in the change of {wording.short_name(box.project)}:"
-        yield from (f"{where} {wording.plain(reason)}" for reason in box.uncarried)
+    yield from _left_out(plan, look)
     if failed is not None:
         yield from children_text.needing(plan, failed, look)
     for command in plan.next:
         yield f"{look.dim('next' if command == plan.next[0] else '    ')}  {command}"
+
+
+def _left_out(plan: views.PlanView, look: Look) -> Iterable[str]:
+    """What git cannot carry of a project or of what the steps have made."""
+    for box in plan.sandboxes:
+        where = f"{look.mood(Mood.NEEDS_YOU)} not in the change of {wording.short_name(box.project)}:"
+        yield from (f"{where} {wording.plain(reason)}" for reason in box.uncarried)
 
 
 def _facts(plan: views.PlanView, look: Look) -> list[tuple[str, str | Cell]]:
@@ -68,7 +73,6 @@ def _facts(plan: views.PlanView, look: Look) -> list[tuple[str, str | Cell]]:
         ("priority", str(plan.priority) if plan.priority else ""),
         ("base", base),
         ("sandbox", "  ".join(box.path or "" for box in plan.sandboxes if box.status == "ready" and box.path)),
-        ("left out", wording.plain("  ".join(entry for box in plan.sandboxes for entry in box.uncarried))),
         ("children", children_text.numbers(plan)),
         ("change", _change(plan)),
         ("digest", plan.diff.digest if plan.diff is not None else ""),
@@ -148,6 +152,7 @@ def settled(plan: views.PlanView, look: Look) -> Iterable[str]:
         return
     yield from status(plan, look)
     yield from children_text.summary(plan, look)
+    yield from _left_out(plan, look)
 
 
 def _applied(plan: views.PlanView, look: Look) -> Iterable[str]:

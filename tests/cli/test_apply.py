@@ -293,6 +293,18 @@ def test_unknown_mode_is_refused_before_anything_is_queued(shared: Home) -> None
     assert shared.position(plan) == "execute/complete"
 
 
+def test_mode_commit_in_the_middle_of_a_rebase_is_refused_for_that(shared: Home) -> None:
+    """Its HEAD is detached, too, but to switch to a branch is no way out of it."""
+    root = shared.repository()
+    plan = shared.executed(EDIT, project=root)
+    shared.git(root, "checkout", "-q", "--detach")
+    (root / ".git" / "rebase-merge").mkdir()
+
+    error = shared.apply(plan, "--mode", "commit", code=1)
+
+    assert "a rebase is in progress" in error["message"]
+
+
 def test_mode_commit_on_a_detached_head_is_refused_and_can_be_done_otherwise(shared: Home) -> None:
     root = shared.repository()
     plan = shared.executed(EDIT, project=root)

@@ -10,6 +10,7 @@ from cleveragents_tui.dashboard.screens.action_form import ActionForm
 from cleveragents_tui.dashboard.screens.plans import PlansRoom
 from cleveragents_tui.dashboard.screens.run_form import RunForm
 from cleveragents_tui.dashboard.widgets.key_line import KeyLine
+from cleveragents_tui.dashboard.widgets.top_bar import TopBar
 from daemon import protocol
 from tests.dashboard.dashboards import Seat, sit
 from tests.homes import Home
@@ -160,3 +161,13 @@ def test_ctrl_c_tells_how_to_leave(shared: Home) -> None:
         await seat.sees("q leaves")
 
     sit(shared, play)
+
+
+def test_the_names_of_the_rooms_can_be_clicked(shared: Home) -> None:
+    async def play(seat: Seat) -> None:
+        for name, title in (("locks", "Locks"), ("jobs", "Jobs"), ("plans", "Plans")):
+            at = seat.text().splitlines()[0].index(title)
+            assert await seat.pilot.click(TopBar, offset=(at, 0))
+            await seat.until(lambda name=name: seat.app.current_mode == name)
+
+    sit(shared, play, size=(120, 40))

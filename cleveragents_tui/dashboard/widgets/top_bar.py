@@ -1,5 +1,6 @@
 """The first line: is the daemon there, how busy is it, is the team in step, does anything need me."""
 
+from textual import events
 from textual.content import Content
 from textual.widgets import Static
 
@@ -12,6 +13,7 @@ from cleveragents_tui.wording import Mood, Tone
 
 ROOMY = 118
 """Columns from which on all rooms are named."""
+ROOM_GAP = 2
 ROOMS = ("plans", "jobs", "locks", "server", "settings", "diagnostics")
 
 
@@ -55,10 +57,20 @@ class TopBar(Static):
         here = dashboard_of(self).current_mode
         parts = [
             Content.assemble((f"{verb.key} ", "dim"), (verb.title, "bold underline" if verb.name == here else ""))
-            for verb in verbs.of("app")
-            if verb.name in ROOMS
+            for verb in _named()
         ]
-        return Content("  ").join(parts)
+        return Content(" " * ROOM_GAP).join(parts)
+
+    def on_click(self, event: events.Click) -> None:
+        """The name of a room leads there."""
+        if dashboard_of(self).size.width < ROOMY:
+            return
+        at = event.x - self.gutter.left
+        for verb in _named():
+            width = wording.columns(f"{verb.key} {verb.title}")
+            if 0 <= at < width:
+                dashboard_of(self).action_verb(verb.id)
+            at -= width + ROOM_GAP
 
     def _room(self) -> Content:
         here = verbs.VERBS.get(f"app.{dashboard_of(self).current_mode}")
@@ -95,6 +107,10 @@ class TopBar(Static):
                 return Content.assemble(("✘ daemon not answering", "bold $tone-failed"))
             case Status.GONE:
                 return Content.assemble(("✘ no daemon", "bold $tone-failed"))
+
+
+def _named() -> list[verbs.Verb]:
+    return [verb for verb in verbs.of("app") if verb.name in ROOMS]
 
 
 def needing(number: int) -> str:
