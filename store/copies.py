@@ -1,6 +1,5 @@
 """Copies of the store, from which it is restored when it is damaged: before each migration, and one a day while it is used."""
 
-import os
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import cast
@@ -9,6 +8,7 @@ import apsw
 
 from store.clock import SECOND
 from store.database import Connection, from_sqlite
+from store.database_file import sync
 from store.errors import from_os_error
 
 DAY = 24 * 3600
@@ -77,11 +77,7 @@ def _copy(path: Path, to: Path) -> Path:
     finally:
         connection.close()
     to.chmod(0o600)
-    descriptor = os.open(to, os.O_RDONLY | os.O_CLOEXEC)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+    sync(to)
     return to
 
 

@@ -4,6 +4,7 @@ A new one is made under another name first, and an older one is migrated in one 
 crash leaves the old file or the new one.
 """
 
+import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import cast
@@ -51,14 +52,20 @@ def migrations(directory: Path) -> list[Path]:
     return steps
 
 
+def unfinished(path: Path) -> Path:
+    """Where a database is made that will be at `path`; it is there for as long as there never was a whole one."""
+    return path.with_name(f"{path.name}.new")
+
+
 def create(path: Path, steps: Sequence[Path], application_id: int, notes: Mapping[str, str]) -> None:
     """Make a new database, 0600; `notes` are the first rows of its table `meta`.
 
     Raises:
         apsw.Error, OSError: it cannot be made; nothing is at its place.
     """
-    fresh = path.with_name(path.name + ".new")
-    fresh.unlink(missing_ok=True)
+    fresh = unfinished(path)
+    for stale in (fresh, path.with_name(f"{path.name}-wal"), path.with_name(f"{path.name}-shm")):
+        stale.unlink(missing_ok=True)
     flags = apsw.SQLITE_OPEN_READWRITE | apsw.SQLITE_OPEN_CREATE
     connection = cast("Connection", apsw.Connection(str(fresh), flags=flags))
     try:
@@ -75,6 +82,7 @@ def create(path: Path, steps: Sequence[Path], application_id: int, notes: Mappin
         connection.close()
     crashpoints.reach("store.create")
     fresh.rename(path)
+    sync(path.parent)  # before its log is there, which without it would be taken for that of a lost one
 
 
 def migrate(connection: Connection, steps: Sequence[Path], version: int, copy: Path) -> None:
@@ -96,3 +104,16 @@ def migrate(connection: Connection, steps: Sequence[Path], version: int, copy: P
         if connection.in_transaction:  # SQLite may have rolled back by itself
             connection.execute("ROLLBACK")
         raise
+
+
+def sync(path: Path) -> None:
+    """Make what was written to a file, or which names a directory has, durable.
+
+    Raises:
+        OSError: the system does not.
+    """
+    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

@@ -147,6 +147,8 @@ def _settle_clock(connection: Connection, clock: Clock) -> None:
 
 def _check_remains(path: Path, backups: Path) -> None:
     """Refuse to begin anew where a store was lost; its log would be taken for that of the new one, too."""
+    if os.path.lexists(database_file.unfinished(path)):
+        return
     log_of = path.with_name(f"{path.name}-wal")
     remains = [log_of] if os.path.lexists(log_of) else copies.every(backups)
     if remains:

@@ -10,6 +10,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from store import crashpoints, errors
+from store.database_file import sync
 
 _SUFFIXES = ("", "-wal", "-shm")
 """A store is its file, the log of what was not yet written into it, and the index of that log."""
@@ -27,10 +28,10 @@ def exchange(path: Path, copy: Path) -> Path:
     try:
         shutil.copyfile(copy, fresh)
         fresh.chmod(0o600)
-        _sync(fresh)
+        sync(fresh)
         crashpoints.reach("store.restore")
         fresh.rename(path.with_name(f"{path.name}.restored-{stamp}"))
-        _sync(path.parent)
+        sync(path.parent)
         crashpoints.reach("store.restore")
     except OSError as error:
         raise errors.from_os_error(error, f"cannot put the copy {copy} in the place of {path}") from error
@@ -56,14 +57,14 @@ def finish(path: Path) -> None:
 def _finish(path: Path, decided: Path, aside: Path) -> None:
     for suffix in _SUFFIXES:
         _keep(Path(f"{path}{suffix}"), Path(f"{aside}{suffix}"))
-    _sync(path.parent)
+    sync(path.parent)
     crashpoints.reach("store.restore")
     for suffix in _SUFFIXES[1:]:  # the old log must not meet the copy: SQLite would write it into it
         Path(f"{path}{suffix}").unlink(missing_ok=True)
-    _sync(path.parent)
+    sync(path.parent)
     crashpoints.reach("store.restore")
     decided.replace(path)
-    _sync(path.parent)
+    sync(path.parent)
     crashpoints.reach("store.restore")
 
 
@@ -76,17 +77,9 @@ def _keep(path: Path, aside: Path) -> None:
     except OSError:
         half = aside.with_name(f"{aside.name}.half")
         shutil.copy2(path, half)
-        _sync(half)
+        sync(half)
         half.rename(aside)
 
 
 def _aside(path: Path, stamp: str) -> Path:
     return path.with_name(f"{path.name}.damaged-{stamp}")
-
-
-def _sync(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

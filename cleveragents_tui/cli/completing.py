@@ -89,7 +89,13 @@ def _escaped(found: re.Match[str]) -> str:
     return f"\\{found[0]}"
 
 
-SHELLS: Mapping[str, type[ShellComplete]] = {"bash": _Bash, "zsh": ZshComplete, "fish": FishComplete}
+class _Fish(FishComplete):
+    """As click has it, but for help with a comma in it."""
+
+    source_template = FishComplete.source_template.replace('string split ","', 'string split -m 1 ","')
+
+
+SHELLS: Mapping[str, type[ShellComplete]] = {"bash": _Bash, "zsh": ZshComplete, "fish": _Fish}
 SECONDS = 1.0
 """How long the daemon is waited for; then the shell gets nothing."""
 RECENT = 200
@@ -217,10 +223,11 @@ def _actors(session: Session, _context: click.Context, incomplete: str) -> Words
     return _names([(actor.name, actor.description) for actor in found], incomplete)
 
 
-def _locks(session: Session, _context: click.Context, _incomplete: str) -> Words:
+def _locks(session: Session, _context: click.Context, incomplete: str) -> Words:
+    short = not incomplete.startswith("user:")
     for lock in _ask(session, protocol.LockList()).locks:
         kind, name = lock.resource_type, wording.short_name(lock.resource_id)
-        yield (name if kind == "user" else f"{kind}:{name}"), f"{lock.owner_id}{', expired' if lock.stale else ''}"
+        yield (name if kind == "user" and short else f"{kind}:{name}"), f"{lock.owner_id}{', expired' if lock.stale else ''}"
 
 
 def _names(found: Sequence[tuple[str, str]], incomplete: str) -> Words:

@@ -101,6 +101,22 @@ def test_commands_and_verbs_are_offered(place: Home, shell: Shell) -> None:
 
 
 @every_shell
+def test_help_is_offered_whole(place: Home, shell: Shell) -> None:
+    """Commas and all."""
+    about = offered(place, shell, "ca con")["config"]
+    assert about == ("Settings, and where each one comes from." if shell.describes else "")
+
+
+@every_shell
+def test_locks_of_users_are_offered_with_and_without_their_type(place: Home, shell: Shell) -> None:
+    place.data("lock", "acquire", "deploy")
+
+    assert eventually(place, shell, "ca lock release dep", "deploy").keys() == {"deploy"}
+    if shell.describes != ":":  # else its own colon stands between the word and what is said of it
+        assert eventually(place, shell, "ca lock release user:d", "user:deploy").keys() == {"user:deploy"}
+
+
+@every_shell
 def test_plans_are_offered_by_name_and_id_with_their_state(place: Home, shell: Shell) -> None:
     """A name, the short id that is shown everywhere, and the whole id; in lower case too."""
     plan = place.executed("true")
