@@ -95,6 +95,21 @@ def create(project: Project, plan_id: str, path: Path, commit: str, *, include: 
         return [name for name, relative in zip(include, wanted, strict=True) if not _has(project, relative)]
 
 
+def set_up(project: Project, plan_id: str, path: Path) -> None:
+    """Have what is in a new sandbox now, and no commit can keep, for the sandbox's own: it is nobody's work.
+
+    Raises:
+        CleverAgentsError: git failed, see `git.call`.
+    """
+    with repositories.lock(project):
+        record = _record(project, plan_id)
+        assert record is not None, "it was made just now"
+        made = {one.path for one in contents(project, plan_id, path).uncarried}
+        left = [place for place in record.submodules if place not in made]
+        kept = sorted({*record.kept, *made.difference(record.submodules)})
+        _write(project, plan_id, msgspec.structs.replace(record, kept=kept, submodules=left))
+
+
 def checkpoint(project: Project, plan_id: str, path: Path, name: str, parent: str) -> Checkpoint:
     """Commit what the sandbox holds to the plan's ref `name`.
 

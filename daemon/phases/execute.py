@@ -109,6 +109,7 @@ async def _set_up(context: Context, project: PlanProject, path: Path) -> None:
             detail={"exit_code": result.code, "log": str(log), "tail": commands.tail(log)},
             suggestions=[f"read {log}"],
         )
+    await context.blocking(sandboxes.set_up, context.repository_of(project), project.plan_id, path)
 
 
 def _setup_log(context: Context, project: PlanProject) -> Path:

@@ -485,6 +485,26 @@ def test_sandbox_with_what_no_ref_can_keep_stays_after_apply(shared: Home) -> No
     assert shared.plan(plan)["sandboxes"][0]["status"] == "ready"
 
 
+def test_what_setup_has_fetched_is_nobodys_work(shared: Home) -> None:
+    """Repositories of their own and submodules among it: they are not named, and keep no sandbox."""
+    root = shared.repository()
+    shared.run_program(
+        "git", "-c", "protocol.file.allow=always", "submodule", "add", "-q", str(shared.repository()), "sub", cwd=root
+    )
+    shared.commit(root)
+    setup = "git init -q vendor; echo v > vendor/f; echo s > sub/fetched"
+    action = shared.action("cat vendor/f sub/fetched > out", sandbox={"setup": setup})
+    plan = shared.use(action, root)
+    box = shared.sandbox(plan)
+    assert (box / "out").read_text() == "v\ns\n"
+
+    shared.apply(plan)
+
+    shared.until(lambda: shared.plan(plan)["sandboxes"][0]["status"] == "removed")
+    assert not [entry for entry in shared.plan(plan)["sandboxes"][0]["uncarried"] if "made in the sandbox" in entry]
+    assert events(shared, plan, "sandbox.kept") == []
+
+
 def test_edits_by_hand_are_kept_when_a_failed_step_runs_again(shared: Home) -> None:
     """What a person did in the sandbox of a failed plan goes to a ref, what no ref can keep beside the sandbox."""
     plan = shared.executed("echo partial > part; exit 1", code=1)
