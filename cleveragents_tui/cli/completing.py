@@ -227,7 +227,10 @@ def _locks(session: Session, _context: click.Context, incomplete: str) -> Words:
     short = not incomplete.startswith("user:")
     for lock in _ask(session, protocol.LockList()).locks:
         kind, name = lock.resource_type, wording.short_name(lock.resource_id)
-        yield (name if kind == "user" and short else f"{kind}:{name}"), f"{lock.owner_id}{', expired' if lock.stale else ''}"
+        yield (
+            (name if kind == "user" and short else f"{kind}:{name}"),
+            f"{lock.owner_id}{', expired' if lock.stale else ''}",
+        )
 
 
 def _names(found: Sequence[tuple[str, str]], incomplete: str) -> Words:
